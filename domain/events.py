@@ -1,0 +1,140 @@
+"""Events: everything that can sway a decision, as values. The engine hears nothing else.
+
+An event's identity is (session, seq); `seq` and the moment it was taken come with the call to
+`UnifiedEngine.handle`. Market events are made by the thousand and are plain slotted classes
+treated as values; everything on the order path is frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.candles import CandleBatch, CandleWindow, FloatColumn, Interval
+from domain.config_events import OverridesText
+from domain.facts import LedgerState
+from domain.fills import Fill
+from domain.orders import SubmitOutcome
+from domain.signals import Analyses
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The ledger's state at start: always the first event of a session."""
+
+    state: LedgerState
+    digest: str
+
+
+@dataclass(slots=True)
+class CandleUpdates:
+    """Newest state of running candles, one a symbol: volume and extremes grow until they close."""
+
+    candles: CandleBatch
+    venue_ms: int
+
+
+@dataclass(slots=True)
+class CandlesClosed:
+    """Candles in their final state, from a source that knows they are closed (history, data sets)."""
+
+    candles: CandleBatch
+
+
+@dataclass(slots=True)
+class Quotes:
+    """Best bid and ask of some symbols at one venue time; columns over `ids`, ascending."""
+
+    venue_ms: int
+    ids: npt.NDArray[np.intp]
+    bid: FloatColumn
+    ask: FloatColumn
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """Time has passed; the moment is the event's own `at_ms`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLoaded:
+    """The answer to `FetchCandles`: closed candles, oldest first, without a gap.
+
+    `problem` says why there are none or fewer than asked; the symbol then stays out of trading.
+    """
+
+    symbol: str
+    interval: Interval
+    window: CandleWindow | None
+    source: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderOutcome:
+    """The answer to one submission."""
+
+    cloid: str
+    outcome: SubmitOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCanceled:
+    """The venue's word that the rest of an order is gone; `reason` is the venue's."""
+
+    cloid: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FillArrived:
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class FundingPaid:
+    """`amount_usd` is received when positive; `size` is the signed position it was paid on."""
+
+    symbol: str
+    time_ms: int
+    size: Decimal
+    rate: Decimal
+    amount_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSnapshot:
+    """The venue's word on the account: cash and every open position (signed size). Never partial."""
+
+    cash_usd: Decimal
+    positions: tuple[tuple[str, Decimal], ...]
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyAnswered:
+    """What a strategy worker made of a job; `problem` instead of `analyses` when it failed."""
+
+    job_no: int
+    analyses: Analyses | None
+    problem: str = ""
+
+
+Event = (
+    Recovered
+    | OverridesText
+    | CandleUpdates
+    | CandlesClosed
+    | Quotes
+    | TimerFired
+    | HistoryLoaded
+    | OrderOutcome
+    | OrderCanceled
+    | FillArrived
+    | FundingPaid
+    | AccountSnapshot
+    | StrategyAnswered
+)

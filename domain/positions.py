@@ -1,0 +1,168 @@
+"""Positions: signed size and average price from fills, realised PnL, and the trade they make up.
+
+Long is positive, short negative, flat is zero. Realised PnL excludes fees; fees and funding
+are kept beside it, so that every dollar has one place. An average price need not be a finite
+decimal: what a partial close realises is rounded, and the close that ends a trade takes what is
+left, so that a trade's PnL is to the last digit what its fills paid and received.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from domain.fills import Fill, split_flip
+from domain.intents import Side
+
+ZERO = Decimal(0)
+
+_PNL_STEP = Decimal("1E-12")
+"""Finer than any price times size, and short enough that sums of realised amounts stay exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A round trip: from flat to flat. Amounts in USD; `pnl` excludes fees and funding.
+
+    `size` is the largest position it had; `entry_price` and `exit_price` are averages over
+    all that was opened and closed. `intent_id` names the intent that opened it (None: not ours).
+    """
+
+    symbol: str
+    side: Side
+    opened_ms: int
+    closed_ms: int
+    size: Decimal
+    entry_price: Decimal
+    exit_price: Decimal
+    pnl: Decimal
+    fees: Decimal
+    funding: Decimal
+    intent_id: str | None
+    exit_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One symbol's position and the running totals of the round trip it is part of.
+
+    `opened_notional` and `closed_notional` are sums of price times size over the trip's fills.
+    """
+
+    symbol: str
+    size: Decimal = ZERO
+    entry_price: Decimal = ZERO
+    opened_ms: int = 0
+    updated_ms: int = 0
+    peak_size: Decimal = ZERO
+    opened_size: Decimal = ZERO
+    opened_notional: Decimal = ZERO
+    closed_size: Decimal = ZERO
+    closed_notional: Decimal = ZERO
+    realised: Decimal = ZERO
+    fees: Decimal = ZERO
+    funding: Decimal = ZERO
+    intent_id: str | None = None
+
+    @property
+    def is_flat(self) -> bool:
+        return self.size == 0
+
+    @property
+    def side(self) -> Side:
+        assert self.size != 0, "a flat position has no side"
+        return Side.BUY if self.size > 0 else Side.SELL
+
+    def unrealised(self, mark_price: Decimal) -> Decimal:
+        return (mark_price - self.entry_price) * self.size
+
+    def notional(self, mark_price: Decimal) -> Decimal:
+        return abs(self.size) * mark_price
+
+
+@dataclass(frozen=True, slots=True)
+class PositionStep:
+    """What one fill did: the position after it, PnL realised by it, and a trade if one ended."""
+
+    position: Position
+    realised: Decimal
+    closed_trade: Trade | None
+
+
+def apply_fill(position: Position, fill: Fill, intent_id: str | None, reason: str) -> PositionStep:
+    """Fold one fill into a position. A flip closes the old trade and opens a new one.
+
+    The caller has deduped: a fill applied twice counts twice. `intent_id` and `reason` are
+    those of the order behind the fill; the intent that opens a trade names it.
+    """
+    assert fill.symbol == position.symbol, "fills go to their own symbol's position"
+    assert fill.size > 0 and fill.price > 0, "an execution has a size and a price"
+    realised = ZERO
+    closed: Trade | None = None
+    for part in split_flip(fill, position.size):
+        position, gained = _apply_part(position, part, intent_id)
+        realised += gained
+        if position.is_flat:
+            closed = _finish(position, part, reason)
+            position = Position(position.symbol, updated_ms=part.time_ms)
+    return PositionStep(position, realised, closed)
+
+
+def apply_funding(position: Position, amount: Decimal) -> Position:
+    """Book a funding payment (positive: received) on the round trip that is open."""
+    return replace(position, funding=position.funding + amount)
+
+
+def _apply_part(position: Position, fill: Fill, intent_id: str | None) -> tuple[Position, Decimal]:
+    """Apply a fill that does not cross zero."""
+    notional = fill.price * fill.size
+    after = position.size + fill.signed_size
+    if position.is_flat or (position.size > 0) == (fill.side is Side.BUY):
+        opened_size = position.opened_size + fill.size
+        opened_notional = position.opened_notional + notional
+        entry = (position.entry_price * abs(position.size) + notional) / abs(after)
+        grown = replace(
+            position,
+            size=after,
+            entry_price=entry,
+            opened_ms=fill.time_ms if position.is_flat else position.opened_ms,
+            updated_ms=fill.time_ms,
+            peak_size=max(position.peak_size, abs(after)),
+            opened_size=opened_size,
+            opened_notional=opened_notional,
+            fees=position.fees + fill.fee,
+            intent_id=intent_id if position.is_flat else position.intent_id,
+        )
+        return grown, ZERO
+    closed_notional = position.closed_notional + notional
+    if after == 0:
+        gained = (closed_notional - position.opened_notional) * position.side.sign - position.realised
+    else:
+        gained = ((fill.price - position.entry_price) * -fill.signed_size).quantize(_PNL_STEP)
+    shrunk = replace(
+        position,
+        size=after,
+        updated_ms=fill.time_ms,
+        closed_size=position.closed_size + fill.size,
+        closed_notional=closed_notional,
+        realised=position.realised + gained,
+        fees=position.fees + fill.fee,
+    )
+    return shrunk, gained
+
+
+def _finish(position: Position, last_fill: Fill, reason: str) -> Trade:
+    return Trade(
+        symbol=position.symbol,
+        side=last_fill.side.opposite,
+        opened_ms=position.opened_ms,
+        closed_ms=last_fill.time_ms,
+        size=position.peak_size,
+        entry_price=position.opened_notional / position.opened_size,
+        exit_price=position.closed_notional / position.closed_size,
+        pnl=position.realised,
+        fees=position.fees,
+        funding=position.funding,
+        intent_id=position.intent_id,
+        exit_reason=reason,
+    )

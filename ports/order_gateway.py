@@ -1,0 +1,33 @@
+"""The way orders leave: one account on one venue."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from domain.intents import OrderRequest
+from domain.orders import SubmitOutcome
+
+
+class VenueUnavailable(Exception):
+    """Nothing happened; try later."""
+
+
+class OrderGateway(Protocol):
+    """Places and cancels orders for one account on one venue."""
+
+    async def submit(self, request: OrderRequest) -> SubmitOutcome:
+        """Place one order whose size and price already fit the instrument.
+
+        Never called twice for one attempt: the venue does not promise that a reused cloid is
+        refused. Returns `Rejected` only on the venue's own word about this order; once bytes
+        may have left, every failure is `Unknown`. Raises `VenueUnavailable` only when nothing
+        was sent.
+        """
+        ...
+
+    async def cancel(self, symbol: str, cloid: str) -> None:
+        """Ask the venue to cancel. The result comes as an event (canceled, filled); asking again is harmless.
+
+        Raises `VenueUnavailable` when the request did not get through.
+        """
+        ...
