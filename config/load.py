@@ -1,0 +1,98 @@
+"""Everything a start needs to know, from one call: settings, overrides, where each value came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.environment import gather, unknown_variables
+from config.overrides_watch import OverridesWatch
+from config.settings import (
+    GivenSettings,
+    Settings,
+    read_settings,
+    resolve,
+    risk_layer,
+    with_engine_section,
+)
+from config.variables import Mode
+from config.yaml_reader import OverridesParser
+from domain.config_events import OverridesText
+from domain.strategy_config import Place, StrategyBook
+from ports.strategy_config import ConfigError, ConfigProblem, OverridesInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A start's settings and overrides. `first` and `parser` are what the `StrategyManager` starts from.
+
+    `watch` looks at the overrides file from here on; `given` knows where each setting came from.
+    """
+
+    settings: Settings
+    given: GivenSettings
+    book: StrategyBook
+    parser: OverridesParser
+    first: OverridesText
+    watch: OverridesWatch
+    warnings: tuple[str, ...]
+
+
+def load_configuration(
+    environ: Mapping[str, str], *, root: Path, cwd: Path, seen_ms: int, overrides: OverridesText | None = None
+) -> Configuration:
+    """Read `.env` (in `cwd`), the variables and the overrides file. Raises `ConfigError` with every problem at once.
+
+    `root`: see `project_root`. `seen_ms`: real monotonic time. `overrides` stands in for the file, for example
+    when a replay brings its own.
+    """
+    written, problems = gather(environ, _dotenv(cwd))
+    given, wrong = read_settings(written)
+    problems += wrong
+    settings, wrong = resolve(given, root=root)
+    problems += wrong
+    watch = OverridesWatch(settings.strategy_yaml, _shown(settings.strategy_yaml, root, cwd))
+    first = overrides or watch.look(seen_ms)
+    parser = OverridesParser(settings.mode is not Mode.PAPER, settings.strategy_mode, risk_layer(given))
+    problems += _missing_file(given, first)
+    try:
+        book = parser.defaults(first.path) if first.is_absent else parser.parse_look(first)
+    except OverridesInvalid as error:
+        raise ConfigError([*problems, *error.problems]) from error
+    if problems:
+        raise ConfigError(problems)
+    given = with_engine_section(given, book)
+    settings, _ = resolve(given, root=root)
+    notes = [f"{first.path}: {first.reason}; defaults are in force"] if first.is_absent else []
+    warnings = (*unknown_variables(written), *notes, *book.warnings)
+    return Configuration(settings, given, book, parser, first, watch, warnings)
+
+
+def project_root(cwd: Path) -> Path:
+    """Where default paths start: the checkout this code lies in; for an installed package the current folder."""
+    home = Path(__file__).resolve().parent.parent
+    return home if (home / "pyproject.toml").is_file() else cwd
+
+
+def _missing_file(given: GivenSettings, first: OverridesText) -> list[ConfigProblem]:
+    """Without a file defaults are in force; but a file that was asked for has to be there."""
+    asked = given.get("strategy_yaml")
+    if asked is None or not first.is_absent:
+        return []
+    return [ConfigProblem(asked.place, asked.scope, f"there is no such file (got '{first.path}')")]
+
+
+def _dotenv(cwd: Path) -> str | None:
+    try:
+        return (cwd / ".env").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        problem = ConfigProblem(Place(".env"), "", f"cannot be read as UTF-8 text: {type(error).__name__}")
+        raise ConfigError([problem]) from error
+
+
+def _shown(path: Path, root: Path, cwd: Path) -> str:
+    """A path as messages spell it: short where it can be."""
+    return next((str(path.relative_to(base)) for base in (cwd, root) if path.is_relative_to(base)), str(path))

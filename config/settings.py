@@ -1,0 +1,178 @@
+"""Settings: what the environment, the overrides file and the defaults say, as one frozen value.
+
+Environment beats `.env` beats the file's `engine.*` beats the default. Everything that is wrong
+is collected, with the variable, what was given, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from config.environment import Written, is_secret
+from config.suggestions import did_you_mean
+from config.variables import RISK_KEYS, VARIABLES, LogFormat, LogLevel, Mode, Network, Variable
+from config.yaml_tree import shortened
+from domain.candles import Interval
+from domain.field_rules import Kind, Refusal, Value, read_value
+from domain.strategy_config import ConfigLayer, Given, StrategyBook
+from ports.strategy_config import ConfigProblem
+
+SWITCH_WORDS = {"1": True, "0": False, **dict.fromkeys(("true", "yes", "y", "on"), True)}
+SWITCH_WORDS |= dict.fromkeys(("false", "no", "n", "off"), False)
+
+_SECONDS = {"s": 1, "m": 60, "h": 3_600}
+_LOCAL_TIME_SCALE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a start needs to know besides the strategy's config. Holds no secrets.
+
+    `time_scale`: simulated milliseconds per real one. `symbols`: empty means all of the market.
+    """
+
+    mode: Mode
+    network: Network
+    seed: int
+    run_for_s: int | None
+    time_scale: float
+    symbols: tuple[str, ...]
+    interval: Interval
+    signal_on_candle_close: bool
+    candle_close_grace_ms: int
+    paper_balance: Decimal
+    strategy: str
+    strategy_deadline_ms: int
+    strategy_yaml: Path
+    strategy_mode: str | None
+    user_dir: Path
+    db_path: Path
+    market_db_path: Path
+    decisions_keep: int
+    log_level: LogLevel
+    log_format: LogFormat
+    heartbeat_secs: int
+    ws_enable_candle: bool
+    ws_enable_bbo: bool
+    local_symbols: int
+    risk_max_drawdown_pct: Decimal | None
+    risk_max_daily_loss_usd: Decimal | None
+    risk_max_entry_orders_per_min: int | None
+    risk_max_entry_orders_per_min_per_symbol: int | None
+    account_address: str | None
+    live_enable: bool
+    live_confirm: str | None
+
+
+GivenSettings = Mapping[str, Given]
+"""By field: what somebody set, with its origin. A field that is not in it has its default."""
+
+
+def read_settings(written: Mapping[str, Written]) -> tuple[dict[str, Given], list[ConfigProblem]]:
+    """Read each variable by its own rule."""
+    given: dict[str, Given] = {}
+    problems: list[ConfigProblem] = []
+    for variable in VARIABLES:
+        source = written.get(variable.name)
+        if source is None:
+            continue
+        value = _read(variable, source.text.strip())
+        if isinstance(value, Refusal):
+            message = value.message if is_secret(variable.name) else f"{value.message} (got '{shortened(source.text)}')"
+            problems.append(ConfigProblem(source.place, variable.name, message + _near(variable, source.text)))
+        else:
+            given[variable.field] = Given(value, source.place, variable.name)
+    return given, problems
+
+
+def with_engine_section(given: GivenSettings, book: StrategyBook) -> dict[str, Given]:
+    """Add what the overrides file says under `engine.` where the environment says nothing."""
+    joined = dict(given)
+    for variable in VARIABLES:
+        found = book.given(None, f"engine.{variable.file_key}") if variable.file_key else None
+        if found is not None and found.value is not None:
+            joined.setdefault(variable.field, found)
+    return joined
+
+
+def risk_layer(given: GivenSettings) -> tuple[ConfigLayer, ...]:
+    """The environment's risk limits as a layer that lies on top of the file."""
+    limits = {key: given[field] for field, key in RISK_KEYS.items() if field in given}
+    return (ConfigLayer(None, {"risk": limits}),) if limits else ()
+
+
+def resolve(given: GivenSettings, *, root: Path) -> tuple[Settings, list[ConfigProblem]]:
+    """Fill in defaults, also those that follow from other settings. `root`: where default paths start."""
+    chosen: dict[str, Any] = {variable.field: _default(variable) for variable in VARIABLES}
+    chosen.update({field: entry.value for field, entry in given.items()})
+    paper = chosen["mode"] is Mode.PAPER
+    chosen["network"] = network = chosen["network"] or (Network.LOCAL if paper else Network.MAINNET)
+    local = network is Network.LOCAL
+    chosen["run_for_s"] = _seconds(chosen["run_for_s"])
+    chosen["symbols"] = chosen["symbols"] or ()
+    chosen["interval"] = chosen["interval"] or (Interval.M1 if local else Interval.H1)
+    problems = _time_scale_problems(given, paper=paper, local=local)
+    chosen["time_scale"] = chosen["time_scale"] or (_LOCAL_TIME_SCALE if paper and local else 1.0)
+    chosen["strategy_yaml"] = _path(chosen["strategy_yaml"], default_overrides(root))
+    chosen["user_dir"] = user_dir = _path(chosen["user_dir"], root / "user_data")
+    chosen["db_path"] = ledger = _path(chosen["db_path"], user_dir / _ledger_name(chosen))
+    market = ledger.with_suffix(".market.sqlite") if local else user_dir / f"market-{network.value}.sqlite"
+    chosen["market_db_path"] = _path(chosen["market_db_path"], market)
+    return Settings(**chosen), problems
+
+
+def default_overrides(root: Path) -> Path:
+    return root / "config" / "strategy_overrides.yaml"
+
+
+def _read(variable: Variable, text: str) -> Value | Refusal:
+    if variable.rule.kind is not Kind.SYMBOLS:
+        words = text.lower() if variable.rule.kind is Kind.SWITCH else text  # `1M` is a month, not a minute
+        return read_value(variable.rule, words, SWITCH_WORDS)
+    symbols: list[str] = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        read = read_value(variable.rule, item)
+        if isinstance(read, Refusal):
+            return Refusal(f"must be symbols, comma-separated, such as BTC,kPEPE; '{shortened(item)}' {read.message}")
+        if item not in symbols:
+            symbols.append(item)
+    return tuple(symbols)
+
+
+def _default(variable: Variable) -> Value:
+    value = None if variable.default is None else _read(variable, variable.default)
+    assert not isinstance(value, Refusal), f"the default of {variable.name} keeps its own rule"
+    return value
+
+
+def _near(variable: Variable, text: str) -> str:
+    return did_you_mean(text.strip(), (word for word, _ in variable.rule.choices))
+
+
+def _path(text: str | None, default: Path) -> Path:
+    return default if text is None else Path(text).expanduser()
+
+
+def _seconds(span: str | None) -> int | None:
+    if span is None:
+        return None
+    return int(span.rstrip("smh")) * _SECONDS.get(span[-1], 1)
+
+
+def _time_scale_problems(given: GivenSettings, *, paper: bool, local: bool) -> list[ConfigProblem]:
+    entry = given.get("time_scale")
+    if entry is None or (paper and local) or entry.value == 1:
+        return []
+    message = "time-lapse exists for paper on the local market only; remove it, or set it to 1"
+    return [ConfigProblem(entry.place, entry.scope, message)]
+
+
+def _ledger_name(chosen: Mapping[str, Any]) -> str:
+    """A ledger belongs to one mode, network and account; so its name says them."""
+    address = chosen["account_address"]
+    account = f"-{address[:10].lower()}" if address and chosen["mode"] is not Mode.PAPER else ""
+    return f"{chosen['mode'].value}-{chosen['network'].value}{account}.sqlite"

@@ -1,0 +1,166 @@
+"""Every AI_QUANT_* variable: its rule, its default and its meaning. `.env.example` is written from this."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from decimal import Decimal
+
+from domain.candles import Interval
+from domain.field_rules import FieldRule, Kind, text_of
+
+PREFIX = "AI_QUANT_"
+LIVE_CONFIRMATION = "I_UNDERSTAND_THIS_CAN_LOSE_MONEY"
+
+
+class Mode(enum.Enum):
+    PAPER = "paper"
+    DRY_LIVE = "dry_live"
+    LIVE = "live"
+
+
+class Network(enum.Enum):
+    """Where the venue is. `local` is our own, simulated, without internet."""
+
+    LOCAL = "local"
+    MAINNET = "mainnet"
+    TESTNET = "testnet"
+
+
+class LogLevel(enum.Enum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(enum.Enum):
+    """`auto`: text on a terminal, JSON otherwise."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One setting. `default` is a text, read like any other; None with `default_words` says what happens without.
+
+    `file_key`: the key under `engine.` in the overrides file that sets it too; the environment wins.
+    """
+
+    field: str
+    rule: FieldRule
+    default: str | None
+    default_words: str = ""
+    own_name: str = ""
+    file_key: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.own_name or PREFIX + self.field.upper()
+
+    @property
+    def default_shown(self) -> str:
+        return self.default_words or self.default or ""
+
+
+def _word(options: type[enum.Enum], help: str) -> FieldRule:
+    return FieldRule(Kind.CHOICE, help, choices=tuple((text_of(option), option) for option in options))
+
+
+def _whole(low: int, high: int, help: str) -> FieldRule:
+    return FieldRule(Kind.COUNT, help, Decimal(low), Decimal(high))
+
+
+def _text(help: str, pattern: str = "", pattern_words: str = "") -> FieldRule:
+    return FieldRule(Kind.TEXT, help, pattern=pattern, pattern_words=pattern_words)
+
+
+def _amount(low: str, high: str, help: str) -> FieldRule:
+    return FieldRule(Kind.AMOUNT, help, Decimal(low), Decimal(high))
+
+
+def _switch(help: str) -> FieldRule:
+    return FieldRule(Kind.SWITCH, help)
+
+
+_NOT_SET = "not set"
+_RISK = "; beats the overrides file"
+_SCALE = FieldRule(Kind.NUMBER, "time-lapse; only for paper on the local market", Decimal(1), Decimal(3600))
+_DURATION = ("[1-9][0-9]{0,6}[smh]?", "a span such as 20 (seconds), 20s, 5m or 1h")
+_MODE_NAME = ("[A-Za-z0-9_-]{1,40}", "a mode's name: letters, digits, _ and -")
+_STRATEGY = (r"mei_alpha_v1|[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*", "mei_alpha_v1, or module:function")
+_ADDRESS = ("0x[0-9a-fA-F]{40}", "0x and 40 hexadecimal digits")
+
+VARIABLES = (
+    Variable("mode", _word(Mode, "what orders do"), "paper"),
+    Variable("network", _word(Network, "where the venue is"), None, "local in paper, mainnet otherwise"),
+    Variable("seed", _whole(0, 2**32 - 1, "seed of everything simulated"), "7"),
+    Variable("run_for_s", _text("stop after this time", *_DURATION), None, _NOT_SET, own_name="AI_QUANT_RUN_FOR"),
+    Variable("time_scale", _SCALE, None, "60 for paper on the local market, 1 otherwise"),
+    Variable(
+        "symbols",
+        FieldRule(Kind.SYMBOLS, "the watchlist, comma-separated, case-sensitive", pattern_words="such as BTC,kPEPE"),
+        None,
+        "all of the local market",
+    ),
+    Variable(
+        "interval",
+        _word(Interval, "candle that signals come from"),
+        None,
+        "1m on the local market, 1h otherwise",
+        file_key="interval",
+    ),
+    Variable("signal_on_candle_close", _switch("decide on closed candles"), "1", file_key="signal_on_candle_close"),
+    Variable(
+        "candle_close_grace_ms",
+        _whole(0, 60_000, "wait after a candle's end before it counts as closed"),
+        "1000",
+        file_key="candle_close_grace_ms",
+    ),
+    Variable("paper_balance", _amount("10", "1000000000", "cash of a new paper account, USD"), "10000"),
+    Variable("strategy", _text("the strategy", *_STRATEGY), "mei_alpha_v1"),
+    Variable("strategy_deadline_ms", _whole(10, 600_000, "time a strategy of yours has for one batch"), "5000"),
+    Variable("strategy_yaml", _text("the overrides file"), None, "config/strategy_overrides.yaml of this project"),
+    Variable("strategy_mode", _text("mode of the overrides file to put on top", *_MODE_NAME), None, _NOT_SET),
+    Variable("user_dir", _text("folder of everything that is written"), None, "user_data of this project"),
+    Variable("db_path", _text("the ledger"), None, "{mode}-{network}.sqlite in the user folder"),
+    Variable(
+        "market_db_path",
+        _text("the candles"),
+        None,
+        "market-{network}.sqlite in the user folder; on the local market beside the ledger",
+    ),
+    Variable("decisions_keep", _whole(1_000, 1_000_000_000, "newest decisions to keep, in rows"), "1000000"),
+    Variable("log_level", _word(LogLevel, "least level to log"), "info"),
+    Variable("log_format", _word(LogFormat, "auto: text on a terminal, JSON otherwise"), "auto"),
+    Variable(
+        "heartbeat_secs", _whole(1, 3_600, "seconds between two heartbeat lines"), "30", file_key="heartbeat_every_s"
+    ),
+    Variable("ws_enable_candle", _switch("candles over the WebSocket; off: from time, SQLite and REST"), "1"),
+    Variable("ws_enable_bbo", _switch("best bid and ask over the WebSocket"), "1"),
+    Variable("local_symbols", _whole(1, 2_000, "symbols of the local market"), "60"),
+    Variable("risk_max_drawdown_pct", _amount("0", "100", "risk.max_drawdown_pct" + _RISK), None, _NOT_SET),
+    Variable("risk_max_daily_loss_usd", _amount("0", "1000000000", "risk.max_daily_loss_usd" + _RISK), None, _NOT_SET),
+    Variable(
+        "risk_max_entry_orders_per_min", _whole(1, 1_000, "risk.max_entry_orders_per_minute" + _RISK), None, _NOT_SET
+    ),
+    Variable(
+        "risk_max_entry_orders_per_min_per_symbol",
+        _whole(1, 1_000, "risk.max_entry_orders_per_minute_per_symbol" + _RISK),
+        None,
+        _NOT_SET,
+    ),
+    Variable("account_address", _text("master account, never the agent's address", *_ADDRESS), None, _NOT_SET),
+    Variable("live_enable", _switch("first of two switches that live on a real network needs"), "0"),
+    Variable("live_confirm", _text(f"second one: {LIVE_CONFIRMATION}"), None, _NOT_SET),
+)
+
+RISK_KEYS = {
+    "risk_max_drawdown_pct": "max_drawdown_pct",
+    "risk_max_daily_loss_usd": "max_daily_loss_usd",
+    "risk_max_entry_orders_per_min": "max_entry_orders_per_minute",
+    "risk_max_entry_orders_per_min_per_symbol": "max_entry_orders_per_minute_per_symbol",
+}
+"""Settings that are a key of `risk.*` in the overrides file, and that key."""
