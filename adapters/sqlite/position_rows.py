@@ -1,0 +1,150 @@
+"""Positions, their trades, funding, exits and risk as named columns, and back.
+
+A row that cannot be read raises `ValueError`: the file was changed by other hands.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+from adapters.sqlite.order_rows import Row, Stored
+from domain.confidence import Confidence
+from domain.exits import ExitState
+from domain.fact_text import decimal_from_text, decimal_text
+from domain.facts import FundingRecorded, TradeClosed
+from domain.intents import Side
+from domain.positions import Position
+from domain.risk import RiskState
+
+
+def trade_row(fact: TradeClosed) -> Row:
+    trade = fact.trade
+    return {
+        "id": None,  # SQLite counts
+        "symbol": trade.symbol,
+        "side": "long" if trade.side is Side.BUY else "short",
+        "opened_ms": trade.opened_ms,
+        "closed_ms": trade.closed_ms,
+        "size": decimal_text(trade.size),
+        "entry_price": decimal_text(trade.entry_price),
+        "exit_price": decimal_text(trade.exit_price),
+        "pnl": decimal_text(trade.pnl),
+        "fees": decimal_text(trade.fees),
+        "funding": decimal_text(trade.funding),
+        "intent_id": trade.intent_id,
+        "exit_reason": trade.exit_reason,
+        "meta_json": fact.meta,
+        "seq": fact.seq,
+    }
+
+
+def funding_row(fact: FundingRecorded) -> Row:
+    return {
+        "symbol": fact.symbol,
+        "time_ms": fact.time_ms,
+        "size": decimal_text(fact.size),
+        "rate": decimal_text(fact.rate),
+        "amount_usd": decimal_text(fact.amount_usd),
+    }
+
+
+_POSITION_AMOUNTS = (
+    "size",
+    "entry_price",
+    "peak_size",
+    "opened_size",
+    "opened_notional",
+    "closed_size",
+    "closed_notional",
+    "realised",
+    "fees",
+    "funding",
+)
+
+
+def position_row(position: Position) -> Row:
+    return {
+        "symbol": position.symbol,
+        "opened_ms": position.opened_ms,
+        "updated_ms": position.updated_ms,
+        "intent_id": position.intent_id,
+        **{name: decimal_text(getattr(position, name)) for name in _POSITION_AMOUNTS},
+    }
+
+
+def position_of(row: Stored) -> Position:
+    return Position(
+        symbol=row["symbol"],
+        opened_ms=row["opened_ms"],
+        updated_ms=row["updated_ms"],
+        intent_id=row["intent_id"],
+        **{name: decimal_from_text(row[name]) for name in _POSITION_AMOUNTS},
+    )
+
+
+def exit_state_row(state: ExitState) -> Row:
+    """NaN, "not known", is NULL in a column; a locked stop that is not known is no locked stop."""
+    return {
+        "symbol": state.symbol,
+        "entry_atr": _known(state.entry_atr),
+        "confidence": int(state.confidence),
+        "entry_adx_threshold": _known(state.entry_adx_threshold),
+        "tp_mult": _known(state.tp_mult),
+        "opened_key_ms": state.opened_key_ms,
+        "locked_stop": _known(state.locked_stop),
+        "take_profit_taken": int(state.take_profit_taken),
+        "adds": state.adds,
+        "last_add_ms": state.last_add_ms,
+    }
+
+
+def exit_state_of(row: Stored) -> ExitState:
+    return ExitState(
+        symbol=row["symbol"],
+        entry_atr=_nan_if_none(row["entry_atr"]),
+        confidence=Confidence(row["confidence"]),
+        entry_adx_threshold=_nan_if_none(row["entry_adx_threshold"]),
+        tp_mult=_nan_if_none(row["tp_mult"]),
+        opened_key_ms=row["opened_key_ms"],
+        locked_stop=row["locked_stop"],
+        take_profit_taken=bool(row["take_profit_taken"]),
+        adds=row["adds"],
+        last_add_ms=row["last_add_ms"],
+    )
+
+
+def risk_row(state: RiskState, at_ms: int) -> Row:
+    return {
+        "id": 1,
+        "peak_equity_usd": _maybe_text(state.peak_equity_usd),
+        "day": state.day,
+        "day_start_equity_usd": _maybe_text(state.day_start_equity_usd),
+        "tripped": state.tripped,
+        "updated_ms": at_ms,
+    }
+
+
+def risk_of(row: Stored) -> RiskState:
+    return RiskState(
+        peak_equity_usd=_maybe_decimal(row["peak_equity_usd"]),
+        day=row["day"],
+        day_start_equity_usd=_maybe_decimal(row["day_start_equity_usd"]),
+        tripped=row["tripped"],
+    )
+
+
+def _maybe_text(value: Decimal | None) -> str | None:
+    return None if value is None else decimal_text(value)
+
+
+def _maybe_decimal(text: str | None) -> Decimal | None:
+    return None if text is None else decimal_from_text(text)
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _nan_if_none(value: float | None) -> float:
+    return math.nan if value is None else value

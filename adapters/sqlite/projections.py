@@ -1,0 +1,151 @@
+"""Projections: the tables that facts add up to, written with the facts in one transaction.
+
+Facts of one commit are sorted by table first. States (an order, a position, a risk state) are
+written once, in their last form; what happens once (an intent, a fill, a payment) is
+inserted, and its key refuses a second. Parents go before what refers to them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from adapters.sqlite import order_rows, position_rows, tables
+from adapters.sqlite.order_rows import Row
+from adapters.sqlite.tables import insert_sql, upsert_sql
+from domain.exits import ExitState
+from domain.fact_text import decimal_text
+from domain.facts import (
+    AnchorSet,
+    CashSet,
+    ConfigTaken,
+    ExitStateChanged,
+    FillRecorded,
+    FundingRecorded,
+    IntentRecorded,
+    LedgerFact,
+    OrderChanged,
+    PositionChanged,
+    RiskChanged,
+    TradeClosed,
+)
+from domain.orders import Order
+
+_ONCE = {
+    table: insert_sql(table)
+    for table in (
+        tables.order_intents,
+        tables.order_attempts,
+        tables.orders,
+        tables.fills,
+        tables.trades,
+        tables.funding,
+        tables.config_versions,
+    )
+}
+_STATES = {
+    table: upsert_sql(table)
+    for table in (tables.positions, tables.exit_states, tables.risk_state, tables.anchors, tables.account)
+}
+_CHANGE_ORDER = (
+    "UPDATE orders SET status = :status, oid = :oid, filled = :filled, reason = :reason, updated_ms = :updated_ms "
+    "WHERE cloid = :cloid"
+)
+_END_EXITS = "DELETE FROM exit_states WHERE symbol = ?"
+
+
+class Projections:
+    """What the facts of one commit change in the tables."""
+
+    def __init__(self, facts: Sequence[LedgerFact]) -> None:
+        self._once: dict[sa.Table, list[Row]] = {}
+        self._states: dict[sa.Table, dict[object, Row]] = {}
+        self._new_orders: dict[str, Row] = {}
+        self._changed_orders: dict[str, tuple[Order, int]] = {}
+        self._exits: dict[str, ExitState | None] = {}
+        for fact in facts:
+            self._take(fact)
+
+    def write(self, connection: sa.Connection) -> None:
+        """Write everything. The caller has begun a transaction and commits it."""
+        self._write_once(connection, tables.order_intents)
+        self._write_once(connection, tables.order_attempts)
+        if self._new_orders:
+            connection.exec_driver_sql(_ONCE[tables.orders], list(self._new_orders.values()))
+        for order, at_ms in self._changed_orders.values():
+            self._change_order(connection, order, at_ms)
+        for table in (tables.fills, tables.trades, tables.funding, tables.config_versions):
+            self._write_once(connection, table)
+        self._sort_exits(connection)
+        for table, rows in self._states.items():
+            connection.exec_driver_sql(_STATES[table], list(rows.values()))
+
+    def _take(self, fact: LedgerFact) -> None:
+        match fact:
+            case IntentRecorded(intent, order):
+                self._add(tables.order_intents, order_rows.intent_row(intent))
+                self._add(tables.order_attempts, order_rows.attempt_row(order))
+                self._new_orders[order.request.cloid] = order_rows.order_row(order, order.sent_ms)
+            case OrderChanged(order, at_ms):
+                cloid = order.request.cloid
+                if cloid in self._new_orders:
+                    self._new_orders[cloid] = order_rows.order_row(order, at_ms)
+                else:
+                    self._changed_orders[cloid] = (order, at_ms)
+            case FillRecorded():
+                self._add(tables.fills, order_rows.fill_row(fact))
+            case TradeClosed():
+                self._add(tables.trades, position_rows.trade_row(fact))
+            case FundingRecorded():
+                self._add(tables.funding, position_rows.funding_row(fact))
+            case PositionChanged(position):
+                self._set(tables.positions, position.symbol, position_rows.position_row(position))
+            case ExitStateChanged(symbol, state):
+                self._exits[symbol] = state
+            case RiskChanged(risk, at_ms):
+                self._set(tables.risk_state, 1, position_rows.risk_row(risk, at_ms))
+            case AnchorSet(symbol, interval, open_ms):
+                row = {"symbol": symbol, "interval": interval.value, "open_ms": open_ms}
+                self._set(tables.anchors, (symbol, interval), row)
+            case CashSet(cash_usd, at_ms):
+                self._set(tables.account, 1, {"id": 1, "cash_usd": decimal_text(cash_usd), "at_ms": at_ms})
+            case ConfigTaken():
+                self._add(tables.config_versions, _config_row(fact))
+
+    def _add(self, table: sa.Table, row: Row) -> None:
+        self._once.setdefault(table, []).append(row)
+
+    def _set(self, table: sa.Table, key: object, row: Row) -> None:
+        self._states.setdefault(table, {})[key] = row
+
+    def _write_once(self, connection: sa.Connection, table: sa.Table) -> None:
+        rows = self._once.get(table)
+        if rows:
+            connection.exec_driver_sql(_ONCE[table], rows)
+
+    def _change_order(self, connection: sa.Connection, order: Order, at_ms: int) -> None:
+        """A change of an order that is not there yet is the next attempt at its intent."""
+        row = order_rows.order_row(order, at_ms)
+        if connection.exec_driver_sql(_CHANGE_ORDER, row).rowcount == 0:
+            connection.exec_driver_sql(_ONCE[tables.order_attempts], order_rows.attempt_row(order))
+            connection.exec_driver_sql(_ONCE[tables.orders], row)
+
+    def _sort_exits(self, connection: sa.Connection) -> None:
+        for symbol, state in self._exits.items():
+            if state is None:
+                connection.exec_driver_sql(_END_EXITS, (symbol,))
+            else:
+                self._set(tables.exit_states, symbol, position_rows.exit_state_row(state))
+
+
+def _config_row(fact: ConfigTaken) -> Row:
+    return {
+        "id": None,  # SQLite counts
+        "digest": fact.digest,
+        "path": fact.path,
+        "text": fact.text,
+        "problems": json.dumps(fact.problems),
+        "at_ms": fact.at_ms,
+    }

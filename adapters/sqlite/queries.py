@@ -1,0 +1,268 @@
+"""What the ledger says, for people and their tools: read-only, beside a running daemon or without one.
+
+Every function opens the file for itself and raises `StorageError` when it is absent, no ledger,
+or damaged. Lists are oldest first; with a `limit`, the newest so many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from adapters.sqlite import position_rows, tables
+from adapters.sqlite.file_kinds import LEDGER
+from adapters.sqlite.reading import reading
+from domain.fact_text import decimal_from_text, exact_sum
+from domain.positions import Position
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRow:
+    """A round trip. `side` is long or short; `meta` is JSON text: who decided, on what, how fills were matched."""
+
+    symbol: str
+    side: str
+    opened_ms: int
+    closed_ms: int
+    size: Decimal
+    entry_price: Decimal
+    exit_price: Decimal
+    pnl: Decimal
+    fees: Decimal
+    funding: Decimal
+    intent_id: str | None
+    exit_reason: str
+    meta: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRow:
+    """A decision to trade and where its newest attempt stands. `why` is JSON text: signal, gates and values."""
+
+    intent_id: str
+    symbol: str
+    action: str
+    interval: str
+    open_ms: int
+    side: str
+    size: Decimal
+    limit_price: Decimal
+    reduce_only: bool
+    decided_ms: int
+    reason: str
+    why: str
+    config_digest: str
+    attempts: int
+    cloid: str
+    oid: int | None
+    status: str
+    filled: Decimal
+    status_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FillRow:
+    """One execution. `intent_id` is None exactly when `matched_via` is external."""
+
+    trade_id: str
+    symbol: str
+    side: str
+    price: Decimal
+    size: Decimal
+    time_ms: int
+    tid: int
+    oid: int
+    hash: str
+    cloid: str | None
+    fee: Decimal
+    realised: Decimal
+    intent_id: str | None
+    matched_via: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Whose ledger it is, and what it adds up to. Money in USD; `realised` excludes fees and funding."""
+
+    mode: str
+    network: str
+    account: str
+    realised: Decimal
+    fees: Decimal
+    funding: Decimal
+    cash: Decimal | None
+    intents: int
+    fills: int
+    trades: int
+    winning_trades: int
+    open_positions: int
+
+
+def closed_trades(path: Path, symbol: str | None = None, limit: int | None = None) -> list[TradeRow]:
+    """Trades in the order in which they closed."""
+    trades = tables.trades
+    with reading(path, LEDGER) as connection:
+        return [_trade_of(row) for row in _newest(connection, sa.select(trades), trades.c.id, trades, symbol, limit)]
+
+
+def intents(path: Path, symbol: str | None = None, limit: int | None = None) -> list[IntentRow]:
+    """Intents in the order in which they were written."""
+    table, attempts = tables.order_intents, tables.order_attempts
+    newest_attempt = (
+        sa.select(sa.func.max(attempts.c.attempt))
+        .where(attempts.c.intent_id == table.c.intent_id)
+        .correlate(table)
+        .scalar_subquery()
+    )
+    count = (
+        sa.select(sa.func.count())
+        .select_from(attempts)
+        .where(attempts.c.intent_id == table.c.intent_id)
+        .correlate(table)
+        .scalar_subquery()
+    )
+    orders = tables.orders
+    wanted = (
+        sa.select(
+            table,
+            count.label("attempts"),
+            orders.c.cloid,
+            orders.c.oid,
+            orders.c.status,
+            orders.c.filled,
+            orders.c.reason.label("status_reason"),
+        )
+        .join(attempts, (attempts.c.intent_id == table.c.intent_id) & (attempts.c.attempt == newest_attempt))
+        .join(orders, orders.c.cloid == attempts.c.cloid)
+    )
+    with reading(path, LEDGER) as connection:
+        return [_intent_of(row) for row in _newest(connection, wanted, _rowid(table), table, symbol, limit)]
+
+
+def fills(path: Path, symbol: str | None = None, limit: int | None = None) -> list[FillRow]:
+    """Fills in the order in which they were booked."""
+    table = tables.fills
+    with reading(path, LEDGER) as connection:
+        return [_fill_of(row) for row in _newest(connection, sa.select(table), _rowid(table), table, symbol, limit)]
+
+
+def positions(path: Path) -> list[Position]:
+    """Positions that are open, by symbol."""
+    table = tables.positions
+    wanted = sa.select(table).where(table.c.size != "0").order_by(table.c.symbol)
+    with reading(path, LEDGER) as connection:
+        return [position_rows.position_of(row) for row in connection.execute(wanted).mappings()]
+
+
+def summary(path: Path) -> Summary:
+    with reading(path, LEDGER) as connection:
+
+        def count(table: sa.Table) -> int:
+            return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+
+        def amounts(column: sa.Column[str]) -> list[Decimal]:
+            return [decimal_from_text(text) for text in connection.execute(sa.select(column)).scalars()]
+
+        owner = connection.execute(sa.select(tables.meta)).mappings().one()
+        cash = amounts(tables.account.c.cash_usd)
+        return Summary(
+            mode=owner["mode"],
+            network=owner["network"],
+            account=owner["account"],
+            realised=exact_sum(amounts(tables.fills.c.realised)),
+            fees=exact_sum(amounts(tables.fills.c.fee)),
+            funding=exact_sum(amounts(tables.funding.c.amount_usd)),
+            cash=cash[0] if cash else None,
+            intents=count(tables.order_intents),
+            fills=count(tables.fills),
+            trades=count(tables.trades),
+            winning_trades=sum(pnl > 0 for pnl in amounts(tables.trades.c.pnl)),
+            open_positions=sum(size != 0 for size in amounts(tables.positions.c.size)),
+        )
+
+
+def _newest(
+    connection: sa.Connection,
+    wanted: sa.Select[Any],
+    order: sa.ColumnElement[int],
+    table: sa.Table,
+    symbol: str | None,
+    limit: int | None,
+) -> list[Any]:
+    """The newest rows, oldest of them first."""
+    if symbol is not None:
+        wanted = wanted.where(table.c.symbol == symbol)
+    rows = connection.execute(wanted.order_by(order.desc()).limit(limit)).mappings().all()
+    return list(reversed(rows))
+
+
+def _rowid(table: sa.Table) -> sa.ColumnElement[int]:
+    """SQLite's own count of insertions."""
+    return sa.literal_column(f"{table.name}.rowid", sa.Integer)
+
+
+def _trade_of(row: Any) -> TradeRow:
+    return TradeRow(
+        symbol=row["symbol"],
+        side=row["side"],
+        opened_ms=row["opened_ms"],
+        closed_ms=row["closed_ms"],
+        size=decimal_from_text(row["size"]),
+        entry_price=decimal_from_text(row["entry_price"]),
+        exit_price=decimal_from_text(row["exit_price"]),
+        pnl=decimal_from_text(row["pnl"]),
+        fees=decimal_from_text(row["fees"]),
+        funding=decimal_from_text(row["funding"]),
+        intent_id=row["intent_id"],
+        exit_reason=row["exit_reason"],
+        meta=row["meta_json"],
+    )
+
+
+def _intent_of(row: Any) -> IntentRow:
+    return IntentRow(
+        intent_id=row["intent_id"],
+        symbol=row["symbol"],
+        action=row["action"],
+        interval=row["interval"],
+        open_ms=row["open_ms"],
+        side=row["side"],
+        size=decimal_from_text(row["size"]),
+        limit_price=decimal_from_text(row["limit_price"]),
+        reduce_only=bool(row["reduce_only"]),
+        decided_ms=row["decided_ms"],
+        reason=row["reason"],
+        why=row["why"],
+        config_digest=row["config_digest"],
+        attempts=row["attempts"],
+        cloid=row["cloid"],
+        oid=row["oid"],
+        status=row["status"],
+        filled=decimal_from_text(row["filled"]),
+        status_reason=row["status_reason"],
+    )
+
+
+def _fill_of(row: Any) -> FillRow:
+    return FillRow(
+        trade_id=row["trade_id"],
+        symbol=row["symbol"],
+        side=row["side"],
+        price=decimal_from_text(row["price"]),
+        size=decimal_from_text(row["size"]),
+        time_ms=row["time_ms"],
+        tid=row["tid"],
+        oid=row["oid"],
+        hash=row["hash"],
+        cloid=row["cloid"],
+        fee=decimal_from_text(row["fee"]),
+        realised=decimal_from_text(row["realised"]),
+        intent_id=row["intent_id"],
+        matched_via=row["matched_via"],
+        reason=row["reason"],
+    )
