@@ -1,0 +1,193 @@
+"""SimMarket: a market that is a pure function of (seed, time).
+
+Any moment may be asked for, in any order, after any restart, and gives the same answer bit for
+bit: nothing is walked, everything is drawn from hashes of (seed, symbol, minute, second). Quotes,
+trades and candles agree, because candles are the fold of the trades and trades stand on quotes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.sim.price_path import MinuteGrid, PricePath
+from adapters.sim.symbols import profiles
+from adapters.sim.tape import SECONDS, Tape, TapeWriter, fold
+from domain.candles import BoolColumn, CandleWindow, FloatColumn, Interval
+from domain.instruments import Instrument
+from domain.market import Trade
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+MINUTES_CACHED = 4
+MINUTES_AT_ONCE = 512
+"""Minutes drawn in one go for a history: bounds memory, not time."""
+
+FUNDING_BASE = Decimal("0.0000125")
+FUNDING_CAP = Decimal("0.0005")
+_FUNDING_STEP = Decimal("0.00000001")
+_FUNDING_LEAN = 0.02
+"""Funding leans with the last hour's move: this share of it is paid by whoever was right."""
+
+
+@dataclass(slots=True)
+class MinuteColumns:
+    """One minute of all symbols. Quotes are (second, symbol); candle columns are per symbol.
+
+    Where `traded` is false nobody traded: the candle's prices mean nothing and its volume is 0.
+    """
+
+    open_ms: int
+    bid: FloatColumn
+    ask: FloatColumn
+    open: FloatColumn
+    high: FloatColumn
+    low: FloatColumn
+    close: FloatColumn
+    volume: FloatColumn
+    traded: BoolColumn
+
+
+class SimMarket:
+    def __init__(self, seed: int, symbol_count: int) -> None:
+        self._profiles = profiles(symbol_count)
+        self._path = PricePath(seed, self._profiles)
+        self._writer = TapeWriter(self._profiles)
+        self._all = np.arange(symbol_count, dtype=np.intp)
+        self._tapes: OrderedDict[int, Tape] = OrderedDict()
+        self._minutes: OrderedDict[int, MinuteColumns] = OrderedDict()
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        return tuple(profile.instrument for profile in self._profiles)
+
+    def minute(self, open_ms: int) -> MinuteColumns:
+        """The minute that opens at `open_ms`, of all symbols. The last few are remembered."""
+        found = self._minutes.get(open_ms)
+        if found is None:
+            tape = self._tape(open_ms)
+            found = self._minutes[open_ms] = _columns(open_ms, tape, None)
+            _trim(self._minutes)
+        return found
+
+    def forming(self, at_ms: int) -> MinuteColumns:
+        """The running minute as it looks at `at_ms`: trades of the seconds that have passed."""
+        open_ms = at_ms // MINUTE_MS * MINUTE_MS
+        heard = np.arange(SECONDS)[:, None] < (at_ms - open_ms) // 1000
+        return _columns(open_ms, self._tape(open_ms), heard)
+
+    def quotes(self, at_ms: int) -> tuple[FloatColumn, FloatColumn]:
+        """Best bid and best ask of all symbols in the second that contains `at_ms`."""
+        minute = self.minute(at_ms // MINUTE_MS * MINUTE_MS)
+        second = at_ms % MINUTE_MS // 1000
+        return minute.bid[second], minute.ask[second]
+
+    def trades(self, symbol_id: int, start_ms: int, end_ms: int) -> list[Trade]:
+        """Trades of one symbol with times in [start_ms, end_ms), oldest first."""
+        found = []
+        symbol = self._profiles[symbol_id].instrument.symbol
+        for open_ms in range(start_ms // MINUTE_MS * MINUTE_MS, end_ms, MINUTE_MS):
+            tape = self._writer.tape(self._all[symbol_id : symbol_id + 1], self._grid(symbol_id, open_ms, 1))
+            tids = tape.tids
+            for second in np.flatnonzero(tape.traded[:, 0]).tolist():
+                time_ms = open_ms + second * 1000 + int(tape.offset_ms[second, 0])
+                if start_ms <= time_ms < end_ms:
+                    found.append(
+                        Trade(
+                            symbol=symbol,
+                            time_ms=time_ms,
+                            buy=bool(tape.buys[second, 0]),
+                            price=float(tape.trade_ticks[second, 0] / tape.price_scale[0]),
+                            size=float(tape.size_steps[second, 0] / tape.size_scale[0]),
+                            tid=int(tids[second, 0]),
+                        )
+                    )
+        return found
+
+    def candles(self, symbol_id: int, interval: Interval, start_ms: int, end_ms: int) -> CandleWindow:
+        """Candles with open time in [start_ms, end_ms), oldest first; spans without a trade are absent."""
+        first = -(-start_ms // interval.ms) * interval.ms
+        last = -(-end_ms // interval.ms) * interval.ms
+        parts = []
+        step = max(1, MINUTES_AT_ONCE // (interval.ms // MINUTE_MS)) * interval.ms
+        for begin in range(first, last, step):
+            parts.append(self._candles(symbol_id, interval, begin, min(begin + step, last)))
+        rows = np.concatenate(parts) if parts else np.empty((0, 6))
+        return CandleWindow(
+            self._profiles[symbol_id].instrument.symbol, interval, rows[:, 0].astype(np.int64), *rows[:, 1:].T.copy()
+        )
+
+    def funding_rate(self, symbol_id: int, hour_ms: int) -> Decimal:
+        """The rate paid at this full hour: the venue's usual one, leaning with the hour's move, capped."""
+        grid = self._grid(symbol_id, hour_ms - HOUR_MS, HOUR_MS // MINUTE_MS)
+        lean = Decimal(repr(float(grid.drift.sum()) * _FUNDING_LEAN))
+        rate = FUNDING_BASE + max(-FUNDING_CAP, min(FUNDING_CAP, lean))
+        return rate.quantize(_FUNDING_STEP)
+
+    def oracle_price(self, symbol_id: int, hour_ms: int) -> Decimal:
+        """The outside reference at this full hour: the mid of its first second."""
+        bid, ask = self.quotes(hour_ms)
+        return (Decimal(repr(float(bid[symbol_id]))) + Decimal(repr(float(ask[symbol_id])))) / 2
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _grid(self, symbol_id: int, open_ms: int, minutes: int) -> MinuteGrid:
+        return self._path.grid(self._all[symbol_id : symbol_id + 1], open_ms // MINUTE_MS, minutes)
+
+    def _tape(self, open_ms: int) -> Tape:
+        tape = self._tapes.get(open_ms)
+        if tape is None:
+            grid = self._path.grid(self._all, open_ms // MINUTE_MS, 1)
+            tape = self._tapes[open_ms] = self._writer.tape(self._all, grid)
+            _trim(self._tapes)
+        return tape
+
+    def _candles(self, symbol_id: int, interval: Interval, start_ms: int, end_ms: int) -> FloatColumn:
+        """Rows of (open time, open, high, low, close, volume) of the spans in which somebody traded."""
+        per_span = interval.ms // MINUTE_MS
+        minutes = (end_ms - start_ms) // MINUTE_MS
+        ids = self._all[symbol_id : symbol_id + 1]
+        tape = self._writer.tape(ids, self._path.grid(ids, start_ms // MINUTE_MS, minutes))
+        folded = fold(tape)
+        shape = (minutes // per_span, per_span)
+        traded = folded.traded.reshape(shape)
+        spans = np.flatnonzero(traded.any(axis=1))
+        traded = traded[spans]
+        first, last = traded.argmax(axis=1), per_span - 1 - traded[:, ::-1].argmax(axis=1)
+        rows = np.arange(len(spans))
+        high, low = folded.high.reshape(shape)[spans], folded.low.reshape(shape)[spans]
+        steps = folded.volume_steps.reshape(shape)[spans].sum(axis=1)
+        return np.stack(
+            (
+                (start_ms + spans * interval.ms).astype(np.float64),
+                folded.open.reshape(shape)[spans][rows, first],
+                np.where(traded, high, 0.0).max(axis=1),
+                np.where(traded, low, np.inf).min(axis=1),
+                folded.close.reshape(shape)[spans][rows, last],
+                steps / tape.size_scale[0],
+            ),
+            axis=1,
+        )
+
+
+def _columns(open_ms: int, tape: Tape, heard: npt.NDArray[np.bool_] | None) -> MinuteColumns:
+    folded = fold(tape, heard)
+    return MinuteColumns(
+        open_ms=open_ms,
+        bid=tape.bid_ticks / tape.price_scale,
+        ask=(tape.bid_ticks + tape.spread_ticks) / tape.price_scale,
+        open=folded.open,
+        high=folded.high,
+        low=folded.low,
+        close=folded.close,
+        volume=folded.volume_steps / tape.size_scale,
+        traded=folded.traded,
+    )
+
+
+def _trim(cache: OrderedDict[int, Tape] | OrderedDict[int, MinuteColumns]) -> None:
+    while len(cache) > MINUTES_CACHED:
+        cache.popitem(last=False)
