@@ -1,0 +1,129 @@
+"""EffectRunner: carries out what the engine wants done; what comes of it returns as events.
+
+Called only with effects whose facts are durable. Orders leave in the order in which they were
+decided; an answer that takes long holds nobody else up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from application.committer import Committer
+from domain.candles import CandleBatch, Interval
+from domain.effects import Alert, CancelOrder, Effect, FetchCandles, RunStrategy, StoreCandles, SubmitOrder
+from domain.events import Event, HistoryLoaded, OrderOutcome, StrategyAnswered
+from domain.intents import OrderRequest
+from domain.orders import Rejected, RejectReason
+from domain.strategy_job import StrategyJob
+from ports.alerts import Alerts
+from ports.candle_history import CandleHistory, HistoryUnavailable
+from ports.clock import Clock
+from ports.order_gateway import OrderGateway, VenueUnavailable
+from ports.strategy import StrategyFailed, StrategyWorker
+
+HISTORY_RETRY_S = (1.0, 2.0, 5.0, 15.0, 30.0)
+"""Pauses between attempts to fetch a symbol's history; the last one repeats."""
+
+CANCEL_RETRY_S = (0.2, 1.0, 5.0)
+"""Pauses between attempts to cancel; after the last one the operator is told."""
+
+
+EFFECT_TASKS = ("submit ", "cancel ", "strategy job ")
+"""How the names of tasks begin that wait for an answer from outside."""
+
+
+class EffectRunner:
+    def __init__(
+        self,
+        gateway: OrderGateway,
+        history: CandleHistory,
+        committer: Committer,
+        alerts: Alerts,
+        clock: Clock,
+        worker: StrategyWorker | None,
+        put: Callable[[Event], None],
+    ) -> None:
+        self._gateway = gateway
+        self._history = history
+        self._committer = committer
+        self._alerts = alerts
+        self._clock = clock
+        self._worker = worker
+        self._put = put
+        self._fetches: asyncio.Queue[FetchCandles] = asyncio.Queue()
+        self._stores: asyncio.Queue[CandleBatch] = asyncio.Queue()
+        self.fetched = 0
+
+    def run(self, effects: Sequence[Effect], tasks: asyncio.TaskGroup) -> None:
+        """Start every effect, in order. A task that fails for a bug of ours ends the daemon."""
+        for effect in effects:
+            match effect:
+                case SubmitOrder(request=request):
+                    tasks.create_task(self._submit(request), name=f"submit {request.cloid}")
+                case CancelOrder(symbol=symbol, cloid=cloid):
+                    tasks.create_task(self._cancel(symbol, cloid), name=f"cancel {cloid}")
+                case FetchCandles():
+                    self._fetches.put_nowait(effect)
+                case StoreCandles(candles=candles):
+                    self._stores.put_nowait(candles)
+                case RunStrategy(job=job):
+                    tasks.create_task(self._analyse(job), name=f"strategy job {job.job_no}")
+                case Alert(code=code, text=text):
+                    self._alerts.send(code, text)
+
+    async def fetch_history(self) -> None:
+        """Long-lived: answer history requests one after another; a source that cannot answer is asked again."""
+        while True:
+            wanted = await self._fetches.get()
+            self._put(await self._history_of(wanted))
+            self.fetched += 1
+
+    async def store_candles(self) -> None:
+        """Long-lived: write closed candles, as many as have come together."""
+        while True:
+            batches = [await self._stores.get()]
+            while not self._stores.empty():
+                batches.append(self._stores.get_nowait())
+            await self._committer.store(batches)
+
+    async def _submit(self, request: OrderRequest) -> None:
+        try:
+            outcome = await self._gateway.submit(request)
+        except VenueUnavailable as error:
+            outcome = Rejected(RejectReason.OTHER, f"not sent: {error}")
+        self._put(OrderOutcome(request.cloid, outcome))
+
+    async def _cancel(self, symbol: str, cloid: str) -> None:
+        for pause_s in (*CANCEL_RETRY_S, None):
+            try:
+                await self._gateway.cancel(symbol, cloid)
+                return
+            except VenueUnavailable as error:
+                if pause_s is None:
+                    self._alerts.send("cancel_failed", f"{symbol} {cloid}: {error}")
+                else:
+                    await asyncio.sleep(pause_s)
+
+    async def _history_of(self, wanted: FetchCandles) -> HistoryLoaded:
+        pauses = list(HISTORY_RETRY_S)
+        while True:
+            end_ms = _closed_until(self._clock.now_ms(), wanted.interval)
+            try:
+                window = await self._history.candles(wanted.symbol, wanted.interval, wanted.start_ms, end_ms)
+                return HistoryLoaded(wanted.symbol, wanted.interval, window, "history")
+            except HistoryUnavailable as error:
+                self._alerts.send("history_unavailable", f"{wanted.symbol}: {error}")
+                await asyncio.sleep(pauses.pop(0) if len(pauses) > 1 else pauses[0])
+
+    async def _analyse(self, job: StrategyJob) -> None:
+        assert self._worker is not None, "a strategy that makes jobs comes with a worker"
+        try:
+            self._put(StrategyAnswered(job.job_no, await self._worker.run(job)))
+        except StrategyFailed as error:
+            self._put(StrategyAnswered(job.job_no, None, str(error)))
+
+
+def _closed_until(now_ms: int, interval: Interval) -> int:
+    """Open time of the running candle: everything before it has closed."""
+    return interval.open_of(now_ms)

@@ -1,0 +1,185 @@
+"""Supervisor: the daemon's one loop and its few long-lived tasks.
+
+    feed, timer, config ──▶ inbox ──▶ engine ──▶ committer ──▶ effect runner ──▶ inbox …
+
+Start is recovery: the ledger's state, then what the venue says, then trading. If a task returns
+or raises, the daemon stops. Stopping goes intake, engine, effects, storage, each with a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+from application.committer import Committer
+from application.effect_runner import EFFECT_TASKS, EffectRunner
+from application.engine import UnifiedEngine
+from application.inbox import Inbox
+from application.step import Step
+from domain.effects import Effect, SubmitOrder
+from domain.events import Event, Recovered, TimerFired
+from domain.facts import Fact
+from ports.account import Account
+from ports.clock import Clock
+from ports.ledger import Ledger
+from ports.market_feed import MarketFeed
+from ports.overrides import OverridesSource
+
+TIMER_S = 0.2
+"""Longest wait until the engine looks at the time; an idle look costs about one wake-up."""
+
+CONFIG_POLL_S = 0.3
+"""How often the overrides file is looked at: with one second of settling, an edit is in force within three."""
+
+BATCH_LIMIT = 256
+"""Events taken before their facts are committed together."""
+
+STOP_DEADLINE_S = 5.0
+"""How long orders that are on their way may take to be answered when the daemon stops."""
+
+
+class Supervisor:
+    def __init__(
+        self,
+        engine: UnifiedEngine,
+        clock: Clock,
+        feed: MarketFeed,
+        account: Account,
+        ledger: Ledger,
+        committer: Committer,
+        make_runner: Callable[[Callable[[Event], None]], EffectRunner],
+        overrides: OverridesSource,
+        on_step: Callable[[Step], None],
+        on_heartbeat: Callable[[], None],
+        heartbeat_s: float,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._feed = feed
+        self._account = account
+        self._ledger = ledger
+        self._committer = committer
+        self._inbox = Inbox()
+        self._runner = make_runner(self._inbox.put)
+        self._overrides = overrides
+        self._on_step = on_step
+        self._on_heartbeat = on_heartbeat
+        self._heartbeat_s = heartbeat_s
+        self._seq = 0
+        self._last_ms = 0
+        self._stopping = False
+
+    @property
+    def inbox(self) -> Inbox:
+        return self._inbox
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set. Whatever a task raises comes out of here, and the daemon has stopped."""
+        async with asyncio.TaskGroup() as effects:
+            await self._recover(effects)
+            async with asyncio.TaskGroup() as tasks:
+                intake = [
+                    tasks.create_task(_without_end(name, work), name=name)
+                    for name, work in (
+                        ("feed", self._follow_feed()),
+                        ("timer", self._fire_timer()),
+                        ("overrides", self._watch_overrides()),
+                        ("history", self._runner.fetch_history()),
+                        ("candle store", self._runner.store_candles()),
+                        ("heartbeat", self._beat()),
+                    )
+                ]
+                engine = tasks.create_task(self._engine_loop(effects), name="engine")
+                await stop.wait()
+                for task in intake:
+                    task.cancel()
+                self._stopping = True
+                self._inbox.wake()
+                await engine
+            await self._drain(effects)
+
+    # ── start and stop ───────────────────────────────────────────────────────────────────────
+
+    async def _recover(self, effects: asyncio.TaskGroup) -> None:
+        """The ledger's state first, then what happened at the venue meanwhile; only then the market."""
+        state = self._ledger.load()
+        await self._take([Recovered(state, self._ledger.digest())], effects)
+        cloids = [order.request.cloid for _, order in state.live_orders]
+        await self._take(list(await self._account.recover(cloids)), effects)
+
+    async def _drain(self, effects: asyncio.TaskGroup) -> None:
+        """Hear what is still coming for orders on their way, for a bounded time. Exits leave, entries do not."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + STOP_DEADLINE_S
+        while loop.time() < deadline:
+            event = self._inbox.take()
+            if event is not None:
+                await self._take([event], effects, entries=False)
+            elif any(live.order.in_flight for live in self._engine.oms.all_live_orders()):
+                await asyncio.sleep(0.01)
+            else:
+                break
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith(EFFECT_TASKS):
+                task.cancel()
+
+    # ── the loop ─────────────────────────────────────────────────────────────────────────────
+
+    async def _engine_loop(self, effects: asyncio.TaskGroup) -> None:
+        while not self._stopping:
+            batch: list[Event] = []
+            while len(batch) < BATCH_LIMIT and (event := self._inbox.take()) is not None:
+                batch.append(event)
+            if batch:
+                await self._take(batch, effects)
+            else:
+                await self._inbox.wait()
+
+    async def _take(self, events: list[Event], effects: asyncio.TaskGroup, *, entries: bool = True) -> None:
+        """Handle events one at a time, make their facts durable together, then let their effects leave."""
+        facts: list[Fact] = []
+        wanted: list[Effect] = []
+        steps: list[Step] = []
+        for event in events:
+            self._seq += 1
+            self._last_ms = max(self._last_ms, self._clock.now_ms())
+            step = self._engine.handle(self._seq, self._last_ms, event)
+            if step.facts or step.effects:
+                facts += step.facts
+                wanted += step.effects
+                steps.append(step)
+        await self._committer.commit(facts)
+        if not entries:
+            wanted = [each for each in wanted if not isinstance(each, SubmitOrder) or each.request.reduce_only]
+        self._runner.run(wanted, effects)
+        for step in steps:
+            self._on_step(step)
+
+    # ── what feeds the inbox ─────────────────────────────────────────────────────────────────
+
+    async def _follow_feed(self) -> None:
+        async for event in self._feed.events():
+            self._inbox.put(event)
+
+    async def _fire_timer(self) -> None:
+        while True:
+            await asyncio.sleep(TIMER_S)
+            self._inbox.put(TimerFired())
+
+    async def _watch_overrides(self) -> None:
+        while True:
+            await asyncio.sleep(CONFIG_POLL_S)
+            look = self._overrides.poll(self._clock.monotonic_ms())
+            if look is not None:
+                self._inbox.put(look)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            self._on_heartbeat()
+
+
+async def _without_end(name: str, work: Coroutine[None, None, None]) -> None:
+    """A long-lived task that ends on its own is a failure, whatever it thinks."""
+    await work
+    raise RuntimeError(f"the {name} task ended on its own")
