@@ -1,0 +1,83 @@
+"""`aiq`: everything besides the daemon itself, one command a verb."""
+
+from __future__ import annotations
+
+from entrypoints.namespace_guard import refuse_foreign_packages
+
+refuse_foreign_packages()
+
+import importlib  # noqa: E402  (the guard comes before anything of ours)
+import os  # noqa: E402
+import sys  # noqa: E402
+
+import click  # noqa: E402
+
+from entrypoints.exit_codes import ExitCode, exit_code_of, message_of  # noqa: E402
+from entrypoints.output import say  # noqa: E402
+
+_SECTIONS = {
+    "Look": {
+        "show-trades": "Closed trades of a ledger.",
+        "why": "The last decisions on a symbol: every gate with its value and threshold.",
+        "show-config": "Every setting and override in force, and where it comes from.",
+    },
+    "Research": {
+        "backtesting": "Run the daemon's engine over candles of the past.",
+        "lookahead-analysis": "Check a strategy for knowing the future.",
+        "bench": "Run one of the benchmarks and print its figures.",
+    },
+}
+"""Verbs with their one line of help. Each lives in the module of its name under `entrypoints.commands`."""
+
+
+class Verbs(click.Group):
+    """Commands in sections, each imported only when it is used: `--help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [verb for verbs in _SECTIONS.values() for verb in verbs]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"entrypoints.commands.{cmd_name.replace('-', '_')}")
+        command = module.command
+        assert isinstance(command, click.Command), "a command module names its command"
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, verbs in _SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl(list(verbs.items()))
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def main() -> None:
+    """Look into the daemon's ledger, run backtests, measure. The daemon itself starts with ./run."""
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code; errors that the user can act on become one message."""
+    try:
+        main.main(args=arguments, prog_name="aiq", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        say("interrupted")
+        return ExitCode.INTERRUPTED
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: not an error
+        return ExitCode.DONE
+    except Exception as error:
+        code = exit_code_of(error)
+        if code is None:
+            raise
+        say(message_of(error))
+        return code
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,26 @@
+"""Reading the configuration at the edge: the real environment, the real working folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from config.load import Configuration, load_configuration, project_root
+from entrypoints.output import say
+
+
+def read_configuration(override: Mapping[str, str | None] | None = None) -> Configuration:
+    """Settings and overrides as this process finds them; warnings go to standard error.
+
+    `override` replaces variables (None leaves them alone): what the command line says beats the
+    environment. Raises `ConfigError` with every problem at once.
+    """
+    environ = dict(os.environ)
+    environ.update({name: value for name, value in (override or {}).items() if value is not None})
+    cwd = Path.cwd()
+    configuration = load_configuration(environ, root=project_root(cwd), cwd=cwd, seen_ms=int(time.monotonic() * 1000))
+    for warning in configuration.warnings:
+        say(f"warning: {warning}")
+    return configuration

@@ -1,0 +1,93 @@
+"""The trading daemon: `AI_QUANT_MODE=paper|dry_live|live python -m entrypoints.daemon`."""
+
+from __future__ import annotations
+
+from entrypoints.namespace_guard import refuse_foreign_packages
+
+refuse_foreign_packages()
+
+import asyncio  # noqa: E402  (the guard comes before anything of ours)
+import signal  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+
+from config.load import Configuration  # noqa: E402
+from config.overrides_watch import wait_at_start_ms  # noqa: E402
+from entrypoints.configuration import read_configuration  # noqa: E402
+from entrypoints.container import DaemonContainer, DaemonParts, refuse_unbuilt  # noqa: E402
+from entrypoints.exit_codes import ExitCode, exit_code_of, message_of  # noqa: E402
+from entrypoints.logs import set_up_logging  # noqa: E402
+from entrypoints.output import say  # noqa: E402
+from entrypoints.screen import banner  # noqa: E402
+
+USAGE = """usage: python -m entrypoints.daemon        (or ./run)
+
+Trades until it is stopped (Ctrl-C or SIGTERM). Everything is set by AI_QUANT_* variables, a .env file and
+config/strategy_overrides.yaml: see .env.example, and ./aiq show-config for what is in force."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the daemon and return its exit code."""
+    if arguments:
+        say(USAGE)
+        return ExitCode.DONE if arguments in (["-h"], ["--help"]) else ExitCode.USAGE
+    try:
+        configuration = _settled_configuration()
+        refuse_unbuilt(configuration.settings)
+        set_up_logging(configuration.settings.log_level.value, configuration.settings.log_format.value)
+        asyncio.run(_trade(configuration))
+    except BaseException as error:
+        code = exit_code_of(error)
+        if code is None:
+            raise
+        say(message_of(error))
+        return code
+    return ExitCode.DONE
+
+
+def _settled_configuration() -> Configuration:
+    """The configuration; an overrides file that is just being written is waited for."""
+    configuration = read_configuration()
+    wait_ms = wait_at_start_ms(configuration.first, time.time_ns() // 1_000_000)
+    if wait_ms > 0:
+        time.sleep(wait_ms / 1000)
+        configuration = read_configuration()
+    return configuration
+
+
+async def _trade(configuration: Configuration) -> None:
+    settings = configuration.settings
+    container = DaemonContainer(configuration=configuration)
+    container.check_dependencies()
+    parts: DaemonParts = container.parts()
+    try:
+        print(banner(settings, configuration.first.path, len(parts.universe)), flush=True)
+        stop = asyncio.Event()
+        _stop_on_signals(stop)
+        if settings.run_for_s is not None:
+            asyncio.get_running_loop().call_later(settings.run_for_s, stop.set)
+        await parts.supervisor.run(stop)
+        print(parts.screen.summary(f"./aiq why {parts.universe.symbols[0]}"), flush=True)
+    finally:
+        await parts.close()
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """The first SIGINT or SIGTERM stops cleanly, the second at once."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            say("stopped at once; the ledger is sound, the next start recovers")
+            sys.stderr.flush()
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        say(f"{signal.Signals(number).name}: stopping (again: at once)")
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
