@@ -6,7 +6,8 @@ from entrypoints.namespace_guard import refuse_foreign_packages
 
 refuse_foreign_packages()
 
-import importlib  # noqa: E402  (the guard comes before anything of ours)
+import difflib  # noqa: E402  (the guard comes before anything of ours)
+import importlib  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 
@@ -43,6 +44,14 @@ class Verbs(click.Group):
         command = module.command
         assert isinstance(command, click.Command), "a command module names its command"
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+        if self.get_command(ctx, args[0]) is None and near:
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near[0]!r}?", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section, verbs in _SECTIONS.items():

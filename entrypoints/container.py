@@ -20,14 +20,10 @@ from decimal import Decimal
 
 from dependency_injector import containers, providers
 
-from adapters.clocks import ScaledClock
 from adapters.logged_alerts import LoggedAlerts
-from adapters.sim.exchange import ExchangeRules, FundingSource, SimExchange
-from adapters.sim.exchange_state import SavedExchange, load_book
+from adapters.sim.exchange import FundingSource, SimExchange
 from adapters.sim.local_venue import LocalVenue
-from adapters.sim.market import SimMarket
 from adapters.sim.memory_ledger import MemoryLedger
-from adapters.sim.symbols import MAX_SYMBOLS, profiles
 from adapters.strategies.lean_talib import import_lean_talib
 from adapters.strategies.worker import DataFrameWorker
 from application.backtest import Backtest
@@ -38,17 +34,17 @@ from application.strategy_manager import StrategyManager
 from application.supervisor import Supervisor
 from config.load import Configuration
 from config.settings import Settings
-from config.suggestions import did_you_mean
 from config.variables import Mode, Network
 from domain.config_events import OverridesText
 from domain.events import Event
 from domain.instruments import Instrument, Universe
 from domain.strategy_config import Place
+from entrypoints.local_market import LocalMarket, exchange_rules, local_exchange, local_market
 from entrypoints.paths import decisions_path, exchange_path
 from entrypoints.screen import Screen
 from ports.candle_history import CandleStore
 from ports.datasets import CandleSet, FundingSet
-from ports.ledger import DecisionLog, Ledger, LedgerRefused
+from ports.ledger import DecisionLog, Ledger
 from ports.strategy import Strategy
 from ports.strategy_config import ConfigError, ConfigProblem, StrategyConfigParser
 
@@ -96,10 +92,6 @@ def _worker(name: str, deadline_ms: int) -> DataFrameWorker | None:
     return worker
 
 
-def _exchange_rules(manager: StrategyManager) -> ExchangeRules:
-    return ExchangeRules(slippage_bps=manager.book.everyone.trade.slippage_bps)
-
-
 def _recorded_funding(funding: FundingSet | None) -> FundingSource | None:
     """Realised rates of a data set; the exchange's own price stands in for the oracle's."""
     if funding is None:
@@ -129,7 +121,7 @@ class BacktestContainer(containers.DeclarativeContainer):
     exchange = providers.Singleton(
         SimExchange,
         universe,
-        providers.Singleton(_exchange_rules, manager),
+        providers.Singleton(exchange_rules, manager),
         inputs.provided.start_cash_usd,
         providers.Singleton(_recorded_funding, inputs.provided.funding),
     )
@@ -138,9 +130,6 @@ class BacktestContainer(containers.DeclarativeContainer):
 
 
 # ── the daemon ───────────────────────────────────────────────────────────────────────────────────
-
-MARKET_EPOCH_MS = 1_767_571_200_000
-"""Where a new local market starts (2026-01-05 00:00 UTC): the same seed meets the same first hour everywhere."""
 
 LOCAL_ACCOUNT = "local"
 
@@ -155,66 +144,6 @@ def refuse_unbuilt(settings: Settings) -> None:
         "AI_QUANT_MODE=paper with AI_QUANT_NETWORK=local trades on the simulated market"
     )
     raise ConfigError([ConfigProblem(Place("environment"), "AI_QUANT_NETWORK", message)])
-
-
-@dataclass(frozen=True, slots=True)
-class LocalMarket:
-    """The market of a paper account: which one it is, and what time it is there."""
-
-    market: SimMarket
-    universe: Universe
-    clock: ScaledClock
-    saved: SavedExchange | None
-    identity: dict[str, int]
-
-
-def _local_market(settings: Settings) -> LocalMarket:
-    """The market that the account traded on before, or a new one; its time went on meanwhile."""
-    path = exchange_path(settings)
-    saved = load_book(path)
-    real_ms = time.time_ns() // 1_000_000
-    if saved is None:
-        market_ms, seed = MARKET_EPOCH_MS, settings.seed
-    else:
-        seed = saved.market["seed"]
-        passed_ms = max(0, real_ms - saved.market["real_ms"])
-        market_ms = saved.market["market_ms"] + passed_ms * saved.market["scale_milli"] // 1000
-        if seed != settings.seed:
-            raise LedgerRefused(
-                f"{path}: this paper account trades on the market of seed {seed}, "
-                f"AI_QUANT_SEED asks for {settings.seed}; "
-                "set the seed back, or give the other market a ledger of its own with AI_QUANT_DB_PATH"
-            )
-    universe, market = _local_universe(settings, seed, saved)
-    identity = {
-        "seed": seed,
-        "market_ms": market_ms,
-        "real_ms": real_ms,
-        "scale_milli": round(settings.time_scale * 1000),
-    }
-    return LocalMarket(market, universe, ScaledClock(market_ms, real_ms, settings.time_scale), saved, identity)
-
-
-def _local_universe(settings: Settings, seed: int, saved: SavedExchange | None) -> tuple[Universe, SimMarket]:
-    """The symbols asked for, BTC and whatever the account holds; the market is as large as they need."""
-    names = [profile.instrument.symbol for profile in profiles(MAX_SYMBOLS)]
-    asked = settings.symbols or tuple(names[: settings.local_symbols])
-    unknown = [symbol for symbol in asked if symbol not in names]
-    if unknown:
-        problems = [
-            ConfigProblem(
-                Place("environment"),
-                "AI_QUANT_SYMBOLS",
-                f"the local market has no '{symbol}'{did_you_mean(symbol, names)}; symbols are case-sensitive",
-            )
-            for symbol in unknown
-        ]
-        raise ConfigError(problems)
-    held = set() if saved is None else set(saved.book.account.positions) | set(saved.book.resting)
-    wanted = sorted({"BTC", *asked, *held}, key=names.index)
-    market = SimMarket(seed, names.index(wanted[-1]) + 1)
-    listed = {instrument.symbol: instrument for instrument in market.instruments()}
-    return Universe(listed[symbol] for symbol in wanted), market
 
 
 def _stream_strategy(name: str) -> Strategy:
@@ -236,17 +165,6 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         signal_on_candle_close=settings.signal_on_candle_close,
         candle_close_grace_ms=settings.candle_close_grace_ms,
     )
-
-
-def _local_exchange(local: LocalMarket, manager: StrategyManager, settings: Settings) -> SimExchange:
-    places = {instrument.symbol: place for place, instrument in enumerate(local.market.instruments())}
-
-    def funding(symbol: str, hour_ms: int) -> tuple[Decimal, Decimal | None] | None:
-        place = places[symbol]
-        return local.market.funding_rate(place, hour_ms), local.market.oracle_price(place, hour_ms)
-
-    book = None if local.saved is None else local.saved.book
-    return SimExchange(local.universe, _exchange_rules(manager), settings.paper_balance, funding, book)
 
 
 def _ledger(settings: Settings) -> Ledger:
@@ -312,7 +230,7 @@ class DaemonContainer(containers.DeclarativeContainer):
     settings = configuration.provided.settings
 
     ledger = providers.Singleton(_ledger, settings)
-    local = providers.Singleton(_local_market, settings)
+    local = providers.Singleton(local_market, settings)
     universe = local.provided.universe
     manager = providers.Singleton(StrategyManager, configuration.provided.parser, configuration.provided.first)
     strategy = providers.Singleton(_stream_strategy, settings.strategy)
@@ -320,7 +238,7 @@ class DaemonContainer(containers.DeclarativeContainer):
     engine = providers.Singleton(
         UnifiedEngine, providers.Singleton(_engine_settings, settings), universe, strategy, manager
     )
-    exchange = providers.Singleton(_local_exchange, local, manager, settings)
+    exchange = providers.Singleton(local_exchange, local, manager, settings)
     venue = providers.Singleton(
         LocalVenue,
         local.provided.market,

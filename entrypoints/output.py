@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -22,11 +22,10 @@ def print_table(rows: Sequence[Mapping[str, str]], *, empty: str) -> None:
     if not rows:
         print(empty)
         return
-    names = list(rows[0])
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
-    print("  ".join(name.ljust(widths[name]) for name in names).rstrip())
+    columns = [(name, *_layout(name, [row[name] for row in rows])) for name in rows[0]]
+    print("  ".join(align(name, width) for name, width, align in columns).rstrip())
     for row in rows:
-        print("  ".join(_aligned(row[name], widths[name]) for name in names).rstrip())
+        print("  ".join(align(row[name], width) for name, width, align in columns).rstrip())
 
 
 def usd(value: Decimal) -> str:
@@ -48,6 +47,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _aligned(text: str, width: int) -> str:
-    numeric = text.lstrip("-+").replace(",", "").replace(".", "").replace("%", "").isdigit()
-    return text.rjust(width) if numeric else text.ljust(width)
+def _layout(name: str, cells: Sequence[str]) -> tuple[int, Callable[[str, int], str]]:
+    """A column's width, and where its text stands: numbers to the right, if it holds nothing else."""
+    numeric = all(cell.lstrip("-+").replace(",", "").replace(".", "").isdigit() for cell in cells)
+    return max(len(name), *(len(cell) for cell in cells)), str.rjust if numeric else str.ljust

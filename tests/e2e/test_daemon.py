@@ -56,7 +56,9 @@ def test_kill_9_inside_the_entry_candle_loses_and_doubles_nothing(tmp_path: Path
     with Daemon(tmp_path, extra) as daemon:
         daemon.wait_for(lambda running: any(line["action"] == "TAKE_PROFIT" for line in running.lines("intent")), 120)
         daemon.end(signal.SIGKILL)
-        opened = next(line for line in daemon.lines("intent") if line["action"] == "OPEN" and _has_stop(daemon, line["symbol"]))
+        opened = next(
+            line for line in daemon.lines("intent") if line["action"] == "OPEN" and _has_stop(daemon, line["symbol"])
+        )
     symbol = opened["symbol"]
     ledger = tmp_path / "paper-local.sqlite"
     before = _position(ledger, symbol)
@@ -67,7 +69,9 @@ def test_kill_9_inside_the_entry_candle_loses_and_doubles_nothing(tmp_path: Path
 
     with Daemon(tmp_path, extra) as again:
         again.wait_for(lambda running: any(_is_refused_again(line, symbol) for line in running.lines("decision")), 30)
-        assert not [line for line in again.lines("intent") if line["symbol"] == symbol and line["action"] in ("OPEN", "ADD")]
+        assert not [
+            line for line in again.lines("intent") if line["symbol"] == symbol and line["action"] in ("OPEN", "ADD")
+        ]
         assert _position(ledger, symbol) == before or _closed_since(ledger, symbol)
         assert again.end(signal.SIGTERM) == 0
     rows = aiq_json(tmp_path, "why", symbol, "--limit", "50", extra=extra)
@@ -176,7 +180,7 @@ def _closed_since(ledger: Path, symbol: str) -> bool:
 def _live_stops(ledger: Path, symbol: str) -> list[tuple[object, ...]]:
     return _rows(
         ledger,
-        "SELECT i.intent_id FROM order_intents i JOIN orders o ON o.intent_id = i.intent_id "
+        "SELECT i.intent_id FROM order_intents i JOIN order_attempts USING (intent_id) JOIN orders o USING (cloid) "
         "WHERE i.symbol = ? AND i.action = 'STOP' AND o.status IN ('sent', 'open')",
         symbol,
     )

@@ -1,0 +1,75 @@
+"""The simulated exchange's file: everything comes back, damage is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from adapters.sim.account import VenueAccount, VenuePosition
+from adapters.sim.exchange_book import ExchangeBook, HeldOrder
+from adapters.sim.exchange_state import NEWS_KEPT, load_book, save_book
+from domain.events import FundingPaid
+from domain.intents import Trigger, TriggerKind
+from ports.ledger import StorageError
+from tests.builders import T0, make_fill, make_order
+
+MARKET = {"seed": 7, "market_ms": T0, "real_ms": 2, "scale_milli": 60_000}
+
+
+def full_book() -> ExchangeBook:
+    request = make_order().request
+    stop = replace(
+        request, cloid="0x02", reduce_only=True, trigger=Trigger(TriggerKind.STOP_LOSS, Decimal("0.00012345"))
+    )
+    book = ExchangeBook(
+        VenueAccount(
+            Decimal("9876.543210000001"), {"kPEPE": VenuePosition(Decimal("-12"), Decimal("0.0123"), Decimal(3))}
+        ),
+        coming=[HeldOrder(request, 5, T0 + 200, Decimal("0.5"))],
+        next_oid=9,
+        next_tid=4,
+        funded_hour=123,
+        now_ms=T0,
+        fills=[make_fill(tid=3, cloid="0x09", fee="-0.000001")],
+        fundings=[FundingPaid("kPEPE", T0, Decimal("-12"), Decimal("-0.0000125"), Decimal("0.01"))],
+    )
+    book.rest(HeldOrder(stop, 6, T0, Decimal(1)))
+    book.by_cloid = {request.cloid: 5, "0x02": 6}
+    return book
+
+
+def test_everything_comes_back_exactly(tmp_path: Path) -> None:
+    path = tmp_path / "exchange.json"
+    save_book(path, full_book(), MARKET)
+    found = load_book(path)
+    assert found is not None
+    assert found.book == full_book()
+    assert found.market == MARKET
+
+
+def test_no_file_is_no_exchange(tmp_path: Path) -> None:
+    assert load_book(tmp_path / "none.json") is None
+
+
+def test_only_recent_news_is_kept(tmp_path: Path) -> None:
+    book = ExchangeBook(VenueAccount(Decimal(1)), fills=[make_fill(tid=tid) for tid in range(NEWS_KEPT + 5)])
+    save_book(tmp_path / "exchange.json", book, MARKET)
+    found = load_book(tmp_path / "exchange.json")
+    assert found is not None
+    assert [fill.tid for fill in found.book.fills] == list(range(5, NEWS_KEPT + 5))
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 99}', '{"version": 1}', "\x00\x01"])
+def test_a_damaged_file_is_named_and_says_what_to_do(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "exchange.json"
+    path.write_text(damage)
+    with pytest.raises(StorageError, match=r"exchange\.json.*move this file"):
+        load_book(path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be saved"):
+        save_book(tmp_path / "nowhere" / "exchange.json", full_book(), MARKET)
