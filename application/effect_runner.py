@@ -25,6 +25,12 @@ from ports.strategy import StrategyFailed, StrategyWorker
 HISTORY_RETRY_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Pauses between attempts to fetch a symbol's history; the last one repeats."""
 
+HISTORY_PATIENCE = 3
+"""After so many failures the engine is told that there is none for now: nobody waits for this symbol."""
+
+HISTORY_AGAIN_S = 5.0
+"""How soon a symbol may be fetched again: one that keeps falling out must not eat the venue's limits."""
+
 CANCEL_RETRY_S = (0.2, 1.0, 5.0)
 """Pauses between attempts to cancel; after the last one the operator is told."""
 
@@ -53,6 +59,8 @@ class EffectRunner:
         self._put = put
         self._fetches: asyncio.Queue[FetchCandles] = asyncio.Queue()
         self._stores: asyncio.Queue[CandleBatch] = asyncio.Queue()
+        self._failures: dict[str, int] = {}
+        self._answered_s: dict[str, float] = {}
         self.fetched = 0
 
     def run(self, effects: Sequence[Effect], tasks: asyncio.TaskGroup) -> None:
@@ -73,11 +81,15 @@ class EffectRunner:
                     self._alerts.send(code, text)
 
     async def fetch_history(self) -> None:
-        """Long-lived: answer history requests one after another; a source that cannot answer is asked again."""
+        """Long-lived: answer history requests one after another; one that cannot be answered waits aside."""
+        loop = asyncio.get_running_loop()
         while True:
             wanted = await self._fetches.get()
-            self._put(await self._history_of(wanted))
-            self.fetched += 1
+            early_s = self._answered_s.get(wanted.symbol, -HISTORY_AGAIN_S) + HISTORY_AGAIN_S - loop.time()
+            if early_s > 0:
+                loop.call_later(early_s, self._fetches.put_nowait, wanted)
+            else:
+                await self._answer_history(wanted)
 
     async def store_candles(self) -> None:
         """Long-lived: write closed candles, as many as have come together."""
@@ -105,16 +117,23 @@ class EffectRunner:
                 else:
                     await asyncio.sleep(pause_s)
 
-    async def _history_of(self, wanted: FetchCandles) -> HistoryLoaded:
-        pauses = list(HISTORY_RETRY_S)
-        while True:
-            end_ms = _closed_until(self._clock.now_ms(), wanted.interval)
-            try:
-                window = await self._history.candles(wanted.symbol, wanted.interval, wanted.start_ms, end_ms)
-                return HistoryLoaded(wanted.symbol, wanted.interval, window, "history")
-            except HistoryUnavailable as error:
-                self._alerts.send("history_unavailable", f"{wanted.symbol}: {error}")
-                await asyncio.sleep(pauses.pop(0) if len(pauses) > 1 else pauses[0])
+    async def _answer_history(self, wanted: FetchCandles) -> None:
+        symbol, loop = wanted.symbol, asyncio.get_running_loop()
+        end_ms = _closed_until(self._clock.now_ms(), wanted.interval)
+        try:
+            window = await self._history.candles(symbol, wanted.interval, wanted.start_ms, end_ms)
+        except HistoryUnavailable as error:
+            failures = self._failures[symbol] = self._failures.get(symbol, 0) + 1
+            self._alerts.send("history_unavailable", f"{symbol}: {error}")
+            if failures == HISTORY_PATIENCE:
+                self._put(HistoryLoaded(symbol, wanted.interval, None, "history", str(error)))
+            pause_s = HISTORY_RETRY_S[min(failures, len(HISTORY_RETRY_S)) - 1]
+            loop.call_later(pause_s, self._fetches.put_nowait, wanted)
+            return
+        self._failures.pop(symbol, None)
+        self._answered_s[symbol] = loop.time()
+        self._put(HistoryLoaded(symbol, wanted.interval, window, "history"))
+        self.fetched += 1
 
     async def _analyse(self, job: StrategyJob) -> None:
         assert self._worker is not None, "a strategy that makes jobs comes with a worker"

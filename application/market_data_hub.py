@@ -15,6 +15,7 @@ was down: nobody closes in it, and all fall out at the next candle. `due` costs 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
@@ -241,6 +242,12 @@ class MarketDataHub:
         if taken == NO_CANDLE_MS:
             return None
         return PriceView(float(self._last_close[symbol_id]), "candle", now - (taken + self.interval.ms))
+
+    def mark(self, symbol: str) -> Decimal | None:
+        """The newest price of a symbol as money, whatever its age; None for one that is not watched or not known."""
+        symbol_id = self._universe.find(symbol)
+        view = None if symbol_id is None else self.price(symbol_id, self._stamp_at_ms)
+        return None if view is None else Decimal(repr(view.price))
 
     def window(self, symbol_id: int, through_ms: int, count: int = RING_CANDLES) -> CandleWindow:
         """Up to `count` contiguous candles that end with the one opened at `through_ms`, from the ring."""

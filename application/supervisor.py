@@ -17,8 +17,9 @@ from application.engine import UnifiedEngine
 from application.inbox import Inbox
 from application.step import Step
 from domain.effects import Effect, SubmitOrder
-from domain.events import Event, Recovered, TimerFired
-from domain.facts import Fact
+from domain.events import Event, OrderOutcome, Recovered, TimerFired
+from domain.facts import Fact, IntentRecorded
+from domain.orders import Rejected, RejectReason
 from ports.account import Account
 from ports.clock import Clock
 from ports.ledger import Ledger
@@ -81,12 +82,12 @@ class Supervisor:
                 intake = [
                     tasks.create_task(_without_end(name, work), name=name)
                     for name, work in (
-                        ("feed", self._follow_feed()),
-                        ("timer", self._fire_timer()),
-                        ("overrides", self._watch_overrides()),
-                        ("history", self._runner.fetch_history()),
-                        ("candle store", self._runner.store_candles()),
-                        ("heartbeat", self._beat()),
+                        ("feed", self._follow_feed),
+                        ("timer", self._fire_timer),
+                        ("overrides", self._watch_overrides),
+                        ("history", self._runner.fetch_history),
+                        ("candle store", self._runner.store_candles),
+                        ("heartbeat", self._beat),
                     )
                 ]
                 engine = tasks.create_task(self._engine_loop(effects), name="engine")
@@ -140,6 +141,7 @@ class Supervisor:
         facts: list[Fact] = []
         wanted: list[Effect] = []
         steps: list[Step] = []
+        started_ms = self._clock.monotonic_ms()
         for event in events:
             self._seq += 1
             self._last_ms = max(self._last_ms, self._clock.now_ms())
@@ -149,11 +151,29 @@ class Supervisor:
                 wanted += step.effects
                 steps.append(step)
         await self._committer.commit(facts)
-        if not entries:
-            wanted = [each for each in wanted if not isinstance(each, SubmitOrder) or each.request.reduce_only]
-        self._runner.run(wanted, effects)
+        took_ms = self._clock.monotonic_ms() - started_ms
+        withheld = self._withheld(facts, took_ms, stopping=not entries)
+        self._runner.run([each for each in wanted if _cloid_of(each) not in withheld], effects)
+        for cloid, why in withheld.items():
+            self._inbox.put(OrderOutcome(cloid, Rejected(RejectReason.OTHER, f"not sent: {why}")))
         for step in steps:
             self._on_step(step)
+
+    def _withheld(self, facts: list[Fact], took_ms: int, *, stopping: bool) -> dict[str, str]:
+        """Entries whose intent is durable but which may not leave any more, with the reason.
+
+        `took_ms` is real time: a disk that stalls does not stall longer in time-lapse.
+        """
+        withheld = {}
+        now_ms = self._last_ms + took_ms
+        for fact in facts:
+            if not isinstance(fact, IntentRecorded) or not fact.intent.key.action.increases_exposure:
+                continue
+            if stopping:
+                withheld[fact.order.request.cloid] = "the daemon is stopping"
+            elif fact.intent.deadline_ms is not None and now_ms > fact.intent.deadline_ms:
+                withheld[fact.order.request.cloid] = "its deadline passed while it was written down"
+        return withheld
 
     # ── what feeds the inbox ─────────────────────────────────────────────────────────────────
 
@@ -179,7 +199,11 @@ class Supervisor:
             self._on_heartbeat()
 
 
-async def _without_end(name: str, work: Coroutine[None, None, None]) -> None:
+def _cloid_of(effect: Effect) -> str | None:
+    return effect.request.cloid if isinstance(effect, SubmitOrder) else None
+
+
+async def _without_end(name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
     """A long-lived task that ends on its own is a failure, whatever it thinks."""
-    await work
+    await work()
     raise RuntimeError(f"the {name} task ended on its own")

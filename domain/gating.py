@@ -103,6 +103,10 @@ def reef_gate(signal: Signal, row: FeatureRow, trade: TradeConfig) -> GateResult
     return GateResult("reef_rsi", row.rsi, limit, row.rsi >= limit)
 
 
+SIGNAL_FLIP = "signal_flip"
+"""The exit reason of a position that was closed because the signal turned against it."""
+
+
 @dataclass(frozen=True, slots=True)
 class LastClose:
     """How the last round trip in a symbol ended, as far as a re-entry cares."""

@@ -170,7 +170,6 @@ def _engine_settings(settings: Settings) -> EngineSettings:
 def _ledger(settings: Settings) -> Ledger:
     from adapters.sqlite.ledger import LedgerIdentity, SqliteLedger
 
-    settings.db_path.parent.mkdir(parents=True, exist_ok=True)
     identity = LedgerIdentity(settings.mode.value, settings.network.value, LOCAL_ACCOUNT)
     created_ms = time.time_ns() // 1_000_000
     return SqliteLedger(settings.db_path, identity, created_ms=created_ms, chance=random.SystemRandom())
@@ -186,7 +185,6 @@ def _decision_log(settings: Settings) -> DecisionLog:
 def _candle_store(settings: Settings, universe: Universe) -> CandleStore:
     from adapters.sqlite.candle_store import SqliteCandleStore
 
-    settings.market_db_path.parent.mkdir(parents=True, exist_ok=True)
     return SqliteCandleStore(settings.market_db_path, universe.symbols)
 
 

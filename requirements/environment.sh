@@ -3,6 +3,9 @@
 
 python=$root/.venv/bin/python
 
+# Without bytecode on disk every start compiles everything anew, which costs a second.
+unset PYTHONDONTWRITEBYTECODE
+
 # Make .venv hold what requirements/$1.lock names ($1: run or test). When it does already, this costs one comparison.
 prepare_environment() {
     is_prepared "$1" && return
@@ -47,7 +50,7 @@ create_venv() {
 
 install_packages() {
     if has_uv; then
-        uv pip install --quiet --python "$python" --no-build --no-deps --require-hashes -r "$1" >&2
+        uv pip install --quiet --compile-bytecode --python "$python" --no-build --no-deps --require-hashes -r "$1" >&2
     else
         # A .venv made by uv has no pip of its own.
         "$python" -P -c 'import pip' 2>/dev/null || "$python" -P -m ensurepip >/dev/null

@@ -22,14 +22,11 @@ from domain.facts import (
     RiskChanged,
     TradeClosed,
 )
-from domain.gating import LastClose
+from domain.gating import SIGNAL_FLIP, LastClose
 from domain.intents import OrderIntent
 from domain.orders import Order
 from domain.positions import Position
 from domain.risk import RiskState
-
-SIGNAL_FLIP = "signal_flip"
-"""The exit reason of a position that was closed to turn it around."""
 
 
 def folded(facts: Sequence[LedgerFact], instance_tag: bytes) -> LedgerState:

@@ -14,13 +14,10 @@ from adapters.sqlite import order_rows, position_rows, tables
 from domain.candles import Interval
 from domain.fact_text import decimal_from_text, exact_sum
 from domain.facts import LedgerState
-from domain.gating import LastClose
+from domain.gating import SIGNAL_FLIP, LastClose
 from domain.intents import OrderIntent
 from domain.orders import Order
 from domain.risk import RiskState
-
-SIGNAL_FLIP = "signal_flip"
-"""The exit reason of a position that was closed to turn it around."""
 
 _LIVE_CLOIDS = sa.select(tables.orders.c.cloid).where(tables.MAY_LIVE)
 

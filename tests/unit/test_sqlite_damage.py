@@ -105,6 +105,15 @@ def test_broken_pages_are_found_at_load(path: Path) -> None:
         queries.fills(path)
 
 
+def test_a_broken_page_that_a_load_has_no_need_of_is_found_all_the_same(path: Path) -> None:
+    [(root,)] = run_sql(path, "SELECT rootpage FROM sqlite_master WHERE name = 'fills_by_hash'")
+    pages = bytearray(path.read_bytes())
+    pages[(root - 1) * 4096 : root * 4096] = b"\xff" * 4096
+    path.write_bytes(pages)
+    with opened(path) as ledger, pytest.raises(StorageError, match="damaged"):
+        ledger.load()
+
+
 def test_a_file_cut_short_is_found(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: 4096 * 3])
     with pytest.raises(StorageError, match="damaged"), opened(path) as ledger:

@@ -53,6 +53,8 @@ def test_a_refusal_by_the_strategy_names_its_gate(path: Path) -> None:
     assert (row.gate, row.gate_value, row.gate_threshold) == ("atr_floor", "8.0", None)
     assert row.strategy_gates[-1] == GateResult("atr_floor", 8.0, None, False)
     assert row.entry_gates == ()
+    [row] = decisions_for(path, "SOL")
+    assert (row.gate, row.gate_value) == ("other_gate", "2.4")
 
 
 def test_an_entry_names_its_intent_and_no_gate(path: Path) -> None:

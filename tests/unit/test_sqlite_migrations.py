@@ -92,6 +92,14 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> Non
         assert ledger.verify() is None
 
 
+def test_tables_and_their_version_come_together_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    unstampable = replace(LEDGER, application_id="(")  # type: ignore[arg-type]
+    with pytest.raises(StorageError, match="syntax error"):
+        engine.open_writer(path, unstampable)
+    assert run_sql(path, "SELECT * FROM sqlite_master") == []
+
+
 def test_a_reader_neither_migrates_nor_guesses(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     write_ledger(path, story())

@@ -137,6 +137,19 @@ def test_a_running_daemon_is_no_obstacle_and_is_not_disturbed(path: Path) -> Non
     assert path.read_bytes() == before
 
 
+def test_what_a_killed_daemon_left_is_read_and_left_as_it_is(path: Path, tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    left.mkdir()
+    with opened(path) as ledger:
+        ledger.commit([recorded(intent("SOL"))])
+        for name in ("ledger.sqlite", "ledger.sqlite-wal"):  # as they lie on the disk at this moment
+            (left / name).write_bytes((tmp_path / name).read_bytes())
+    before = {found.name: found.read_bytes() for found in left.iterdir()}
+    assert queries.summary(left / "ledger.sqlite").intents == 4
+    after = {found.name: found.read_bytes() for found in left.iterdir() if not found.name.endswith("-shm")}
+    assert after == before
+
+
 @pytest.mark.parametrize("read", READERS)
 def test_an_absent_ledger_is_named_and_not_made(tmp_path: Path, read: Callable[[Path], object]) -> None:
     path = tmp_path / "none.sqlite"
