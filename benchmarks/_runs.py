@@ -27,5 +27,6 @@ def main(run: Callable[[], Figures], argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     as_json = parser.parse_args(argv).json
     figures = run()
-    print(json.dumps(figures, indent=2) if as_json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
+    lines = [f"{name}: {value}" for name, value in figures.items()]
+    print(json.dumps(figures, indent=2) if as_json else "\n".join(lines))
     return 0

@@ -56,7 +56,8 @@ def run() -> Figures:
 
 def _data() -> tuple[CandleSet, FundingSet | None, str]:
     """Recorded candles where they lie beside the project, else generated ones."""
-    folder = Path(os.environ.get("AIQ_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data") / "candles"
+    beside_us = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("AIQ_SHARED_DATA", beside_us)) / "candles"
     candles, funding = folder / "hl_perp_candles_1h.parquet", folder / "hl_perp_funding_1h.parquet"
     if candles.is_file() and funding.is_file():
         from adapters.datasets.candle_files import read_candles

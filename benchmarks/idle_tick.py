@@ -74,7 +74,8 @@ def _warm_engine(count: int, now_ms: int) -> UnifiedEngine:
     window = _walk(universe.symbols[0], interval, times)
     for symbol in universe.symbols:
         columns = (window.open, window.high, window.low, window.close, window.volume)
-        engine.handle(0, now_ms, HistoryLoaded(symbol, interval, CandleWindow(symbol, interval, times.copy(), *columns), "bench"))
+        own = CandleWindow(symbol, interval, times.copy(), *columns)
+        engine.handle(0, now_ms, HistoryLoaded(symbol, interval, own, "bench"))
     ids = np.arange(count, dtype=np.intp)
     ones = np.full(count, window.close[-1])
     engine.handle(0, now_ms, CandleUpdates(CandleBatch(interval, newest_ms, ids, ones, ones, ones, ones, ones), now_ms))

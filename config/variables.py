@@ -140,7 +140,7 @@ VARIABLES = (
     ),
     Variable("ws_enable_candle", _switch("candles over the WebSocket; off: from time, SQLite and REST"), "1"),
     Variable("ws_enable_bbo", _switch("best bid and ask over the WebSocket"), "1"),
-    Variable("local_symbols", _whole(1, 2_000, "symbols of the local market"), "60"),
+    Variable("local_symbols", _whole(1, 2_000, "symbols of the local market"), "100"),
     Variable("risk_max_drawdown_pct", _amount("0", "100", "risk.max_drawdown_pct" + _RISK), None, _NOT_SET),
     Variable("risk_max_daily_loss_usd", _amount("0", "1000000000", "risk.max_daily_loss_usd" + _RISK), None, _NOT_SET),
     Variable(

@@ -31,7 +31,13 @@ def aiq(user_dir: Path, *arguments: str, extra: Mapping[str, str] | None = None)
     """Run one command of the command line to its end."""
     command = [sys.executable, "-m", "entrypoints.cli", *arguments]
     return subprocess.run(
-        command, env=environment(user_dir, extra), cwd=user_dir, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        command,
+        env=environment(user_dir, extra),
+        cwd=user_dir,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 

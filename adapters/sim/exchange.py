@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.sim.account import VenueAccount
+from adapters.sim.arrival import refusal_of
 from adapters.sim.exchange_book import ExchangeBook, HeldOrder
 from adapters.sim.matching import (
     Execution,
@@ -36,7 +37,7 @@ from domain.candles import CandleBatch
 from domain.events import AccountSnapshot, Event, FillArrived, FundingPaid, OrderCanceled, OrderOutcome, Quotes
 from domain.fees import BASE_TIER, FeeSchedule
 from domain.fills import Fill
-from domain.instruments import MIN_ORDER_NOTIONAL_USD, Universe
+from domain.instruments import Universe
 from domain.intents import OrderRequest, Side, TimeInForce, TriggerKind
 from domain.orders import Accepted, Rejected, RejectReason
 
@@ -195,7 +196,12 @@ class SimExchange:
     def _accept(self, held: HeldOrder, events: list[Event]) -> None:
         """An order reaches the venue: refused with the venue's word, executed, or resting."""
         request = held.request
-        refusal = self._refusal(request)
+        refusal = refusal_of(
+            request,
+            self._universe.instrument(request.symbol),
+            self._book.account.size(request.symbol),
+            affords=request.reduce_only or self._affords(request),
+        )
         if refusal is not None:
             self._refuse(held, refusal, events)
             return
@@ -220,24 +226,6 @@ class SimExchange:
         else:
             text = "Order could not immediately match against any resting orders."
             self._refuse(held, Rejected(RejectReason.NO_IMMEDIATE_MATCH, text), events)
-
-    def _refusal(self, request: OrderRequest) -> Rejected | None:
-        """The venue's checks at arrival, in its words."""
-        instrument = self._universe.instrument(request.symbol)
-        size = self._book.account.size(request.symbol)
-        prices = (request.limit_price, *((request.trigger.price,) if request.trigger else ()))
-        if not all(instrument.is_valid_price(price) for price in prices):
-            return Rejected(RejectReason.BAD_PRICE, "Price must be divisible by tick size.")
-        if not instrument.is_valid_size(request.size):
-            return Rejected(RejectReason.BAD_SIZE, "Order has invalid size.")
-        if request.reduce_only and size * request.side.sign >= 0:
-            return Rejected(RejectReason.REDUCE_ONLY_WOULD_INCREASE, "Reduce only order would increase position.")
-        closes_whole = size * request.side.sign < 0 and request.size >= abs(size)
-        if request.size * request.limit_price < MIN_ORDER_NOTIONAL_USD and not closes_whole:
-            return Rejected(RejectReason.MIN_NOTIONAL, "Order must have minimum value of $10.")
-        if not request.reduce_only and not self._affords(request):
-            return Rejected(RejectReason.INSUFFICIENT_MARGIN, "Insufficient margin to place order.")
-        return None
 
     def _affords(self, request: OrderRequest) -> bool:
         used = self._book.account.initial_margin(self._mid)

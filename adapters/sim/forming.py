@@ -20,6 +20,8 @@ class FormingCandles:
         self._open_ms = -1
         self._upto_ms = -1
         self._base: FloatColumn = np.empty((5, 0))
+        decimals = [instrument.size_decimals for instrument in market.instruments()]
+        self._size_scale: FloatColumn = np.array([10.0**places for places in decimals])[market_ids]
 
     def start(self, at_ms: int) -> None:
         """Begin in the middle of a candle: what it has seen so far is looked up."""
@@ -38,7 +40,7 @@ class FormingCandles:
         self._absorb(minute_ms)
         running = self._base
         if at_ms > minute_ms:
-            running = _folded(self._base, self._market.forming(at_ms), self._market_ids)
+            running = self._folded(self._market.forming(at_ms))
         told.append(self._told(running))
         return [candles for candles in told if len(candles)]
 
@@ -50,25 +52,24 @@ class FormingCandles:
     def _absorb(self, until_ms: int) -> None:
         """Fold whole minutes into the candle."""
         while self._upto_ms < until_ms:
-            self._base = _folded(self._base, self._market.minute(self._upto_ms), self._market_ids)
+            self._base = self._folded(self._market.minute(self._upto_ms))
             self._upto_ms += MINUTE_MS
 
     def _told(self, values: FloatColumn) -> CandleBatch:
         ids = np.flatnonzero(~np.isnan(values[0]))
         return CandleBatch(self._interval, self._open_ms, ids, *values[:, ids])
 
-
-def _folded(
-    base: FloatColumn, minute: MinuteColumns, market_ids: np.ndarray[tuple[int], np.dtype[np.intp]]
-) -> FloatColumn:
-    """A candle with one more minute in it; symbols that did not trade in it stay as they are."""
-    traded = minute.traded[market_ids]
-    new = np.stack((minute.open, minute.high, minute.low, minute.close, minute.volume))[:, market_ids]
-    first = np.isnan(base[0])
-    folded = base.copy()
-    folded[0] = np.where(traded & first, new[0], base[0])
-    folded[1] = np.where(traded, np.fmax(base[1], new[1]), base[1])
-    folded[2] = np.where(traded, np.fmin(base[2], new[2]), base[2])
-    folded[3] = np.where(traded, new[3], base[3])
-    folded[4] = np.where(traded, base[4] + new[4], base[4])
-    return folded
+    def _folded(self, minute: MinuteColumns) -> FloatColumn:
+        """The candle with one more minute in it; symbols that did not trade in it stay as they are."""
+        base, ids = self._base, self._market_ids
+        traded = minute.traded[ids]
+        new = np.stack((minute.open, minute.high, minute.low, minute.close, minute.volume))[:, ids]
+        # Whole size steps: sums of them are exact, so a candle has one volume however it was put together.
+        volume = np.rint((base[4] + new[4]) * self._size_scale) / self._size_scale
+        folded = base.copy()
+        folded[0] = np.where(traded & np.isnan(base[0]), new[0], base[0])
+        folded[1] = np.where(traded, np.fmax(base[1], new[1]), base[1])
+        folded[2] = np.where(traded, np.fmin(base[2], new[2]), base[2])
+        folded[3] = np.where(traded, new[3], base[3])
+        folded[4] = np.where(traded, volume, base[4])
+        return folded

@@ -8,11 +8,11 @@ trades and candles agree, because candles are the fold of the trades and trades 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
-import numpy.typing as npt
 
 from adapters.sim.price_path import MinuteGrid, PricePath
 from adapters.sim.symbols import profiles
@@ -21,11 +21,12 @@ from domain.candles import BoolColumn, CandleWindow, FloatColumn, Interval
 from domain.instruments import Instrument
 from domain.market import Trade
 
+SECOND_MS = 1_000
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 MINUTES_CACHED = 4
 MINUTES_AT_ONCE = 512
-"""Minutes drawn in one go for a history: bounds memory, not time."""
+"""Minutes drawn in one go for a history: few enough for the processor's cache."""
 
 FUNDING_BASE = Decimal("0.0000125")
 FUNDING_CAP = Decimal("0.0005")
@@ -39,11 +40,15 @@ class MinuteColumns:
     """One minute of all symbols. Quotes are (second, symbol); candle columns are per symbol.
 
     Where `traded` is false nobody traded: the candle's prices mean nothing and its volume is 0.
+    A bid or ask stands from its second's start to the next. All prices are on the tick, the
+    mid between them may be half a tick off, as at the venue.
     """
 
     open_ms: int
     bid: FloatColumn
     ask: FloatColumn
+    mid: FloatColumn
+    traded_size: FloatColumn
     open: FloatColumn
     high: FloatColumn
     low: FloatColumn
@@ -53,6 +58,12 @@ class MinuteColumns:
 
 
 class SimMarket:
+    """Quotes, trades, candles and funding of the first `symbol_count` simulated symbols.
+
+    Symbol ids are places in `instruments()`. A smaller market of the same seed is the beginning
+    of a larger one. Queries may be about any time, also before 1970; the cost does not depend on it.
+    """
+
     def __init__(self, seed: int, symbol_count: int) -> None:
         self._profiles = profiles(symbol_count)
         self._path = PricePath(seed, self._profiles)
@@ -63,6 +74,8 @@ class SimMarket:
 
     def instruments(self) -> tuple[Instrument, ...]:
         return tuple(profile.instrument for profile in self._profiles)
+
+    # ── all symbols at once ──────────────────────────────────────────────────────────────────
 
     def minute(self, open_ms: int) -> MinuteColumns:
         """The minute that opens at `open_ms`, of all symbols. The last few are remembered."""
@@ -76,14 +89,22 @@ class SimMarket:
     def forming(self, at_ms: int) -> MinuteColumns:
         """The running minute as it looks at `at_ms`: trades of the seconds that have passed."""
         open_ms = at_ms // MINUTE_MS * MINUTE_MS
-        heard = np.arange(SECONDS)[:, None] < (at_ms - open_ms) // 1000
+        heard = np.arange(SECONDS)[:, None] < (at_ms - open_ms) // SECOND_MS
         return _columns(open_ms, self._tape(open_ms), heard)
 
     def quotes(self, at_ms: int) -> tuple[FloatColumn, FloatColumn]:
         """Best bid and best ask of all symbols in the second that contains `at_ms`."""
         minute = self.minute(at_ms // MINUTE_MS * MINUTE_MS)
-        second = at_ms % MINUTE_MS // 1000
+        second = at_ms % MINUTE_MS // SECOND_MS
         return minute.bid[second], minute.ask[second]
+
+    def quote_sizes(self, at_ms: int) -> tuple[FloatColumn, FloatColumn]:
+        """Sizes that rest at the best bid and the best ask in the second that contains `at_ms`."""
+        tape = self._tape(at_ms // MINUTE_MS * MINUTE_MS)
+        bid, ask = tape.resting_steps(at_ms % MINUTE_MS // SECOND_MS)
+        return bid / tape.size_scale, ask / tape.size_scale
+
+    # ── one symbol ───────────────────────────────────────────────────────────────────────────
 
     def trades(self, symbol_id: int, start_ms: int, end_ms: int) -> list[Trade]:
         """Trades of one symbol with times in [start_ms, end_ms), oldest first."""
@@ -91,39 +112,45 @@ class SimMarket:
         symbol = self._profiles[symbol_id].instrument.symbol
         for open_ms in range(start_ms // MINUTE_MS * MINUTE_MS, end_ms, MINUTE_MS):
             tape = self._writer.tape(self._all[symbol_id : symbol_id + 1], self._grid(symbol_id, open_ms, 1))
-            tids = tape.tids
-            for second in np.flatnonzero(tape.traded[:, 0]).tolist():
-                time_ms = open_ms + second * 1000 + int(tape.offset_ms[second, 0])
-                if start_ms <= time_ms < end_ms:
-                    found.append(
-                        Trade(
-                            symbol=symbol,
-                            time_ms=time_ms,
-                            buy=bool(tape.buys[second, 0]),
-                            price=float(tape.trade_ticks[second, 0] / tape.price_scale[0]),
-                            size=float(tape.size_steps[second, 0] / tape.size_scale[0]),
-                            tid=int(tids[second, 0]),
-                        )
+            times = open_ms + np.arange(SECONDS) * SECOND_MS + tape.offset_ms[:, 0]
+            prices, sizes = tape.trade_ticks[:, 0] / tape.price_scale, tape.size_steps[:, 0] / tape.size_scale
+            for second in np.flatnonzero(tape.traded[:, 0] & (times >= start_ms) & (times < end_ms)).tolist():
+                found.append(
+                    Trade(
+                        symbol=symbol,
+                        time_ms=int(times[second]),
+                        buy=bool(tape.buys[second, 0]),
+                        price=float(prices[second]),
+                        size=float(sizes[second]),
+                        tid=int(tape.tids[second, 0]),
                     )
+                )
         return found
 
     def candles(self, symbol_id: int, interval: Interval, start_ms: int, end_ms: int) -> CandleWindow:
         """Candles with open time in [start_ms, end_ms), oldest first; spans without a trade are absent."""
         first = -(-start_ms // interval.ms) * interval.ms
         last = -(-end_ms // interval.ms) * interval.ms
-        parts = []
         step = max(1, MINUTES_AT_ONCE // (interval.ms // MINUTE_MS)) * interval.ms
+        times, columns = [np.empty(0, dtype=np.int64)], [np.empty((5, 0))]
         for begin in range(first, last, step):
-            parts.append(self._candles(symbol_id, interval, begin, min(begin + step, last)))
-        rows = np.concatenate(parts) if parts else np.empty((0, 6))
-        return CandleWindow(
-            self._profiles[symbol_id].instrument.symbol, interval, rows[:, 0].astype(np.int64), *rows[:, 1:].T.copy()
-        )
+            spans, values = self._spans(symbol_id, interval, begin, min(begin + step, last))
+            times.append(begin + spans * interval.ms)
+            columns.append(values)
+        symbol = self._profiles[symbol_id].instrument.symbol
+        return CandleWindow(symbol, interval, np.concatenate(times), *np.concatenate(columns, axis=1))
+
+    def history(
+        self, symbol_ids: Iterable[int], interval: Interval, start_ms: int, end_ms: int
+    ) -> tuple[CandleWindow, ...]:
+        """`candles` of several symbols, in the order asked for."""
+        return tuple(self.candles(symbol_id, interval, start_ms, end_ms) for symbol_id in symbol_ids)
 
     def funding_rate(self, symbol_id: int, hour_ms: int) -> Decimal:
         """The rate paid at this full hour: the venue's usual one, leaning with the hour's move, capped."""
         grid = self._grid(symbol_id, hour_ms - HOUR_MS, HOUR_MS // MINUTE_MS)
-        lean = Decimal(repr(float(grid.drift.sum()) * _FUNDING_LEAN))
+        move = float(np.add.accumulate(grid.drift[0])[-1])
+        lean = Decimal(repr(move * _FUNDING_LEAN))
         rate = FUNDING_BASE + max(-FUNDING_CAP, min(FUNDING_CAP, lean))
         return rate.quantize(_FUNDING_STEP)
 
@@ -140,17 +167,19 @@ class SimMarket:
     def _tape(self, open_ms: int) -> Tape:
         tape = self._tapes.get(open_ms)
         if tape is None:
+            assert open_ms % MINUTE_MS == 0, "a minute is asked for by its open time"
             grid = self._path.grid(self._all, open_ms // MINUTE_MS, 1)
             tape = self._tapes[open_ms] = self._writer.tape(self._all, grid)
             _trim(self._tapes)
         return tape
 
-    def _candles(self, symbol_id: int, interval: Interval, start_ms: int, end_ms: int) -> FloatColumn:
-        """Rows of (open time, open, high, low, close, volume) of the spans in which somebody traded."""
+    def _spans(
+        self, symbol_id: int, interval: Interval, start_ms: int, end_ms: int
+    ) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], FloatColumn]:
+        """Which spans of the range saw a trade, and rows of their open, high, low, close and volume."""
         per_span = interval.ms // MINUTE_MS
         minutes = (end_ms - start_ms) // MINUTE_MS
-        ids = self._all[symbol_id : symbol_id + 1]
-        tape = self._writer.tape(ids, self._path.grid(ids, start_ms // MINUTE_MS, minutes))
+        tape = self._writer.tape(self._all[symbol_id : symbol_id + 1], self._grid(symbol_id, start_ms, minutes))
         folded = fold(tape)
         shape = (minutes // per_span, per_span)
         traded = folded.traded.reshape(shape)
@@ -159,26 +188,25 @@ class SimMarket:
         first, last = traded.argmax(axis=1), per_span - 1 - traded[:, ::-1].argmax(axis=1)
         rows = np.arange(len(spans))
         high, low = folded.high.reshape(shape)[spans], folded.low.reshape(shape)[spans]
-        steps = folded.volume_steps.reshape(shape)[spans].sum(axis=1)
-        return np.stack(
-            (
-                (start_ms + spans * interval.ms).astype(np.float64),
-                folded.open.reshape(shape)[spans][rows, first],
-                np.where(traded, high, 0.0).max(axis=1),
-                np.where(traded, low, np.inf).min(axis=1),
-                folded.close.reshape(shape)[spans][rows, last],
-                steps / tape.size_scale[0],
-            ),
-            axis=1,
+        values = (
+            folded.open.reshape(shape)[spans][rows, first],
+            np.where(traded, high, 0.0).max(axis=1),
+            np.where(traded, low, np.inf).min(axis=1),
+            folded.close.reshape(shape)[spans][rows, last],
+            folded.volume_steps.reshape(shape)[spans].sum(axis=1) / tape.size_scale[0],
         )
+        return spans, np.stack(values)
 
 
-def _columns(open_ms: int, tape: Tape, heard: npt.NDArray[np.bool_] | None) -> MinuteColumns:
+def _columns(open_ms: int, tape: Tape, heard: BoolColumn | None) -> MinuteColumns:
     folded = fold(tape, heard)
+    traded_steps = tape.size_steps if heard is None else tape.size_steps * heard
     return MinuteColumns(
         open_ms=open_ms,
         bid=tape.bid_ticks / tape.price_scale,
         ask=(tape.bid_ticks + tape.spread_ticks) / tape.price_scale,
+        mid=(tape.bid_ticks * 2.0 + tape.spread_ticks) / (tape.price_scale * 2.0),
+        traded_size=traded_steps / tape.size_scale,
         open=folded.open,
         high=folded.high,
         low=folded.low,

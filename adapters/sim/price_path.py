@@ -3,7 +3,7 @@
 A log price is a sum of value-noise curves with periods from a minute to a month: curves of
 the market as a whole, which every symbol follows to some degree, and curves of its own.
 The slow ones carry the level, the middle ones trends and reversals of ten minutes to some
-hours, the fast ones noise; the weights make the sum diffuse about like a price.
+hours, the fast ones noise.
 
 Trends do not run smoothly. Each symbol has a clock of its own that dawdles, even slips back
 a little, and then makes up for it in one rush: a trend advances in bursts with pullbacks in
@@ -42,8 +42,10 @@ def _curves(first_stream: int, *curves: tuple[int, float]) -> _CurveSet:
     return _CurveSet(first_stream, np.array(periods, dtype=np.float64), np.array(weights, dtype=np.float64))
 
 
-# Weights of price curves are in units of the symbol's minute volatility. Up to some hours they grow about like
-# the square root of the period, as a diffusing price does; beyond, more slowly, which keeps prices on scale.
+# Weights of price curves are in units of the symbol's minute volatility; together the curves move about one such
+# unit a minute. Trends of an hour or two stand out above what a diffusing price would do: this market is livelier
+# than real ones, so that a trend follower meets every situation within minutes. Beyond some hours the weights grow
+# more slowly than the square root of the period, which keeps prices on scale.
 _SLOW = ((293, 7.0), (691, 9.0), (1_777, 11.0), (5_003, 16.0), (15_013, 25.0), (44_017, 42.0))
 _MARKET_TRENDS = _curves(0, (13, 0.3), (29, 1.6), (61, 5.4), (131, 2.0), *_SLOW)
 _OWN_TRENDS = _curves(16, (61, 7.2), (131, 14.5), *_SLOW)
@@ -57,6 +59,8 @@ _RUSH_EVERY = 5
 _RUSH_LEAST, _RUSH_SPAN = 1.4, 0.35
 """How far a rush goes, in rounds: above one, the clock slips back between rushes."""
 _DETOUR = 0.33
+"""Movement inside a minute that comes to nothing, in units of the minute volatility."""
+
 _VOLUME_MIDDLE = -0.75  # brings the mean of the factor near 1
 _VOLUME_SPREAD = 0.25
 _VOLUME_AT_REST = 0.15
@@ -124,7 +128,7 @@ class PricePath:
             drift=log_price[:, 1:] - log_price[:, :-1],
             wiggle=_DETOUR * volatility * lively[:, :-1] * np.sqrt(0.5 + 0.5 * pace),
             volume_factor=volume_factor,
-            quiet=uniform(hashed(chance, -2)) * (0.35 + volume_factor) < self._quiet_share[ids],
+            quiet=uniform(hashed(chance, -2)) * (0.6 + volume_factor) < self._quiet_share[ids],
             chance=chance,
         )
 

@@ -51,7 +51,7 @@ def _profile(
         instrument=Instrument(symbol, size_decimals, _TIERS[max_leverage]),
         base_price=base_price,
         minute_volatility=volatility_bps / 10_000,
-        factor_share=(0.97, 0.85, 0.80)[rank] if rank < 3 else 0.24 + 0.04 * (rank * 7 % 6),
+        factor_share=(0.97, 0.92, 0.86)[rank] if rank < 3 else 0.36 + 0.04 * (rank * 7 % 6),
         lag_minutes=0 if rank == 0 else 1 + rank % 2,
         prints_per_second=max(0.12, 0.95 - 0.035 * rank),
         quiet_share=0.0 if rank < _NEVER_QUIET else min(0.20, 0.10 + 0.005 * (rank - _NEVER_QUIET)),
@@ -140,7 +140,7 @@ _KNOWN: tuple[_Row, ...] = (
 )
 
 _ONSETS = ("B", "BR", "C", "D", "DR", "F", "G", "K", "KR", "L", "M", "N", "R", "SK", "T", "V", "Z")
-_RIMES = ("ALA", "ANT", "ARO", "AXE", "ELM", "ENI", "ERA", "IDO", "INK", "IRA", "IVY", "OLT", "ONA", "ORB", "ULO")
+_RIMES = ("ALA", "ANT", "ARO", "AXE", "ELM", "ENI", "ERA", "IDO", "ILO", "IRA", "IVY", "OLT", "ONA", "ORB", "ULO")
 _SUFFIXES = ("", "AI", "FI", "X", "DAO", "PAD", "NET", "SWAP")
 MAX_SYMBOLS = len(_KNOWN) + len(_ONSETS) * len(_RIMES) * len(_SUFFIXES)
 

@@ -190,4 +190,4 @@ def test_forming_candles_agree_with_the_market_whenever_they_are_joined(interval
         assert final.high[place] == window.high[0]
         assert final.low[place] == window.low[0]
         assert final.close[place] == window.close[0]
-        assert final.volume[place] == pytest.approx(window.volume[0])
+        assert final.volume[place] == window.volume[0], "to the bit: indicators are rebuilt from it"

@@ -39,7 +39,7 @@ def _resolved(variables: dict[str, str]) -> tuple[Settings, list[str]]:
 def test_without_any_setting_paper_runs_on_the_local_market_in_time_lapse() -> None:
     found = settings()
     assert (found.mode, found.network, found.time_scale) == (Mode.PAPER, Network.LOCAL, 60.0)
-    assert (found.seed, found.run_for_s, found.symbols, found.local_symbols) == (7, None, (), 60)
+    assert (found.seed, found.run_for_s, found.symbols, found.local_symbols) == (7, None, (), 100)
     assert (found.interval, found.signal_on_candle_close, found.candle_close_grace_ms) == (Interval.M1, True, 1_000)
     assert found.paper_balance == Decimal(10_000)
     assert (found.strategy, found.strategy_mode) == ("mei_alpha_v1", None)
