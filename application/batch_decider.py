@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from application.entry_desk import Candidate, EntryDesk, EntryMoment, ranked
-from application.exit_desk import ExitDesk, ExitMoment
+from application.exit_desk import ExitDesk
 from application.live_oms import LiveOms
 from application.market_context import MarketOverview
 from application.market_data_hub import ClosedBatch, MarketDataHub
 from application.portfolio import Portfolio
+from application.protection import ExitMoment
 from application.risk_guard import RiskGuard
 from application.step import Step
 from domain.confidence import Confidence

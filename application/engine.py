@@ -15,11 +15,12 @@ import numpy as np
 
 from application.batch_decider import BatchDecider
 from application.entry_desk import EntryDesk, exit_state_of
-from application.exit_desk import ExitDesk, ExitMoment
+from application.exit_desk import ExitDesk
 from application.live_oms import BookedFill, LiveOms
 from application.market_context import MarketOverview
 from application.market_data_hub import ClosedBatch, MarketDataHub
 from application.portfolio import Portfolio
+from application.protection import ExitMoment
 from application.risk_guard import RiskGuard
 from application.step import Step
 from application.strategy_manager import Accepted as ConfigAccepted

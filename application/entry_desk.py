@@ -35,7 +35,7 @@ from domain.gating import (
     signal_gates,
     truth_gate,
 )
-from domain.instruments import Instrument, PriceRounding, Universe
+from domain.instruments import Instrument, PriceRounding, Universe, exact_price
 from domain.intents import Action, OrderIntent, Side
 from domain.positions import Position
 from domain.signals import FeatureRow, Signal
@@ -251,7 +251,7 @@ class EntryDesk:
         instrument = self._universe.instruments[candidate.symbol_id]
         sized = size_entry(
             moment.equity_usd,
-            Decimal(repr(price.price)),
+            exact_price(price.price),
             candidate.confidence,
             candidate.row,
             config,
@@ -346,7 +346,7 @@ def _side_of(candidate: Candidate) -> Side:
 
 def _entry_limit(candidate: Candidate, price: PriceView, instrument: Instrument) -> Decimal:
     """Worst price an entry accepts, rounded towards safety: a buy down, a sell up."""
-    exact = Decimal(repr(price.price))
+    exact = exact_price(price.price)
     if _side_of(candidate) is Side.BUY:
         return instrument.round_price(exact * (1 + ENTRY_PRICE_BAND), PriceRounding.DOWN)
     return instrument.round_price(exact * (1 - ENTRY_PRICE_BAND), PriceRounding.UP)

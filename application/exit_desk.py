@@ -1,56 +1,35 @@
 """ExitDesk: keeps every open position protected and takes it off when a rule says so.
 
-At each price change of a symbol with a position the levels are computed anew. The stop and the
-take profit also rest at the venue as reduce-only triggers, so that a dead process is not naked:
-the engine's own check is exact, the resting stop follows it in steps. Nothing here asks any
-limit that entries have.
+At each price change of a symbol with a position the levels are computed anew, checked, and handed on
+to `Protection`, which keeps orders resting at the venue. Nothing here asks any limit that entries have.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from decimal import Decimal
 
 from application.live_oms import BookedFill, LiveOms, LiveOrder, Wish
 from application.portfolio import Portfolio
+from application.protection import ExitMoment, Protection, exit_limit, take_profit_size
 from application.step import Step
 from domain.confidence import Confidence
 from domain.exits import (
     ExitLevels,
     ExitState,
-    Holding,
     after_add,
     after_partial_take_profit,
-    atr_of,
     exit_levels,
+    holding_of,
 )
 from domain.facts import ExitStateChanged, LedgerState
-from domain.instruments import Instrument, PriceRounding, Universe
-from domain.intents import Action, OrderIntent, Trigger, TriggerKind
+from domain.instruments import Universe
+from domain.intents import Action, OrderIntent
 from domain.orders import OrderStatus
 from domain.positions import Position
 from domain.signals import FeatureRow
 from domain.smart_exits import is_glitch, smart_exit
 from domain.strategy_config import StrategyBook, SymbolConfig, TradeConfig
-
-EXIT_PRICE_BAND = Decimal("0.05")
-"""How far from the price an exit may fill: wide, because not getting out costs more."""
-
-REST_AGAIN_MS = 15_000
-"""How long after a resting stop or target was sent and did not come to rest another is sent; our own check goes on."""
-
-STOP_STEP_ATR = 0.25
-"""The resting stop is replaced once the exact one has moved this far from it, in entry ATRs."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExitMoment:
-    """The moment of one exit check: the price seen, where it is from, and the candle it belongs to."""
-
-    price: float
-    price_source: str
-    open_ms: int
 
 
 class ExitDesk:
@@ -62,7 +41,7 @@ class ExitDesk:
         self._rows: dict[str, FeatureRow] = {}
         self._funding_rates: dict[str, float] = {}
         self._last_exit_ms: dict[str, int] = {}
-        self._rested_ms: dict[tuple[str, Action], int] = {}
+        self._protection = Protection(universe, oms)
 
     def restore(self, state: LedgerState) -> None:
         self.states.clear()  # the same mapping as before: the entry desk looks at it too
@@ -84,7 +63,7 @@ class ExitDesk:
             return
         config = book.for_symbol(symbol)
         state = self._state_of(position)
-        holding = _holding(position)
+        holding = holding_of(position)
         row = self._rows.get(symbol)
         if is_glitch(holding, state, moment.price, config) or _is_accident(row, config):
             return  # before the levels: a price that is not real must not move the stop either
@@ -100,7 +79,7 @@ class ExitDesk:
                 self._close(step, position, moment, rule, levels, book)
                 return
         if not self._target_without_order(step, position, moment, levels, config, book):
-            self._protect(step, position, moment, levels, config, book)
+            self._protection.follow(step, position, levels, moment, book)
 
     def close(self, step: Step, symbol: str, moment: ExitMoment, reason: str, book: StrategyBook) -> OrderIntent | None:
         """Close a position for a reason from outside (a signal against it). None when one is under way."""
@@ -132,7 +111,7 @@ class ExitDesk:
                 )
                 self._remember(step, state)
         elif booked.intent is not None and booked.intent.key.action in (Action.TAKE_PROFIT, Action.REDUCE):
-            self._remember(step, after_partial_take_profit(_holding(booked.after), self._state_of(booked.after)))
+            self._remember(step, after_partial_take_profit(holding_of(booked.after), self._state_of(booked.after)))
         self.check(step, symbol, moment, book)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
@@ -162,11 +141,7 @@ class ExitDesk:
             step.facts.append(ExitStateChanged(symbol, None))
         for notes in (self._rows, self._funding_rates, self._last_exit_ms):
             notes.pop(symbol, None)  # the next position must not be judged by them, however much later it comes
-        for action in (Action.STOP, Action.TAKE_PROFIT):
-            self._rested_ms.pop((symbol, action), None)
-        for live in self._oms.live_orders(symbol):
-            if live.intent.key.action.rests_as_trigger:
-                self._oms.cancel(step, live)
+        self._protection.end(step, symbol)
 
     def _cooling(self, symbol: str, at_ms: int, trade: TradeConfig) -> bool:
         last = self._last_exit_ms.get(symbol)
@@ -194,11 +169,11 @@ class ExitDesk:
     ) -> bool:
         """Take profit by ourselves when the price is there and no order of ours rests for it."""
         target = levels.take_profit
-        if target is None or (moment.price - target) * _holding(position).direction < 0:
+        if target is None or (moment.price - target) * holding_of(position).direction < 0:
             return False
         if any(order.intent.key.action is Action.TAKE_PROFIT for order in self._oms.live_orders(position.symbol)):
             return False
-        size = _take_profit_size(position, target, config.trade, self._universe.instrument(position.symbol))
+        size = take_profit_size(position, target, config.trade, self._universe.instrument(position.symbol))
         action = Action.CLOSE if size == abs(position.size) else Action.REDUCE
         self._send(step, position, moment, action, size, "take_profit", levels, book)
         return True
@@ -230,7 +205,7 @@ class ExitDesk:
                 symbol=symbol,
                 side=position.side.opposite,
                 size=size,
-                limit_price=_exit_limit(position, moment.price, self._universe.instrument(symbol)),
+                limit_price=exit_limit(position, moment.price, self._universe.instrument(symbol)),
                 open_ms=moment.open_ms,
                 leverage=Decimal(1),
                 reason=reason,
@@ -238,87 +213,6 @@ class ExitDesk:
                 config_digest=book.digest,
             ),
         )
-
-    def _protect(
-        self,
-        step: Step,
-        position: Position,
-        moment: ExitMoment,
-        levels: ExitLevels,
-        config: SymbolConfig,
-        book: StrategyBook,
-    ) -> None:
-        """Bring the resting stop and take profit to where they should be: the new one first, then the old one's end."""
-        live = self._oms.live_orders(position.symbol)
-        atr = atr_of(_holding(position), levels.state)
-        instrument = self._universe.instrument(position.symbol)
-        rounding = PriceRounding.UP if position.size > 0 else PriceRounding.DOWN
-        stop = instrument.round_price(_decimal(max(levels.stop, 1e-9)), rounding)
-        self._rest(
-            step,
-            position,
-            moment,
-            Action.STOP,
-            stop,
-            abs(position.size),
-            STOP_STEP_ATR * atr,
-            live,
-            book,
-            levels.stop_rule,
-        )
-        if levels.take_profit is None:
-            return
-        size = _take_profit_size(position, levels.take_profit, config.trade, instrument)
-        target = instrument.round_price(_decimal(levels.take_profit), rounding)
-        self._rest(
-            step, position, moment, Action.TAKE_PROFIT, target, size, STOP_STEP_ATR * atr, live, book, "take_profit"
-        )
-
-    def _rest(
-        self,
-        step: Step,
-        position: Position,
-        moment: ExitMoment,
-        action: Action,
-        price: Decimal,
-        size: Decimal,
-        tolerance: float,
-        live: list[LiveOrder],
-        book: StrategyBook,
-        rule: str,
-    ) -> None:
-        resting = [
-            order for order in live if order.intent.key.action is action and order.intent.side is not position.side
-        ]
-        newest = resting[-1] if resting else None
-        if newest is not None and newest.intent.trigger is not None:
-            near = abs(float(newest.intent.trigger.price - price)) < tolerance
-            if near and newest.order.remaining == size:
-                return
-        elif step.at_ms - self._rested_ms.get((position.symbol, action), -REST_AGAIN_MS) < REST_AGAIN_MS:
-            return
-        self._rested_ms[position.symbol, action] = step.at_ms
-        instrument = self._universe.instrument(position.symbol)
-        kind = TriggerKind.STOP_LOSS if action is Action.STOP else TriggerKind.TAKE_PROFIT
-        placed = self._oms.place(
-            step,
-            Wish(
-                action=action,
-                symbol=position.symbol,
-                side=position.side.opposite,
-                size=size,
-                limit_price=_exit_limit(position, float(price), instrument),
-                open_ms=moment.open_ms,
-                leverage=Decimal(1),
-                reason=rule,
-                why=json.dumps({"price": moment.price, "price_source": moment.price_source, "level": str(price)}),
-                config_digest=book.digest,
-                trigger=Trigger(kind, price),
-            ),
-        )
-        if placed is not None:
-            for old in resting:
-                self._oms.cancel(step, old)
 
 
 def _is_under_way(live: LiveOrder, since_ms: int) -> bool:
@@ -334,31 +228,3 @@ def _is_under_way(live: LiveOrder, since_ms: int) -> bool:
 def _is_accident(row: FeatureRow | None, config: SymbolConfig) -> bool:
     """A candle that looks like an accident, where exits are told to wait for a better one (off unless configured)."""
     return config.filters.block_exits_on_anomaly and row is not None and row.is_anomaly > 0
-
-
-def _holding(position: Position) -> Holding:
-    return Holding(position.side.sign, float(position.entry_price), position.opened_ms)
-
-
-def _decimal(price: float) -> Decimal:
-    return Decimal(repr(price))
-
-
-def _exit_limit(position: Position, price: float, instrument: Instrument) -> Decimal:
-    """Worst price an exit accepts: the band below for a long, above for a short."""
-    exact = _decimal(price)
-    if position.size > 0:
-        return instrument.round_price(exact * (1 - EXIT_PRICE_BAND), PriceRounding.DOWN)
-    return instrument.round_price(exact * (1 + EXIT_PRICE_BAND), PriceRounding.UP)
-
-
-def _take_profit_size(position: Position, target: float, trade: TradeConfig, instrument: Instrument) -> Decimal:
-    """The part that the take profit closes: a share of the position, or all of it when the share is too small."""
-    whole = abs(position.size)
-    if not trade.enable_partial_tp:
-        return whole
-    part = instrument.round_size(whole * trade.tp_partial_pct)
-    rest = whole - part
-    least = max(trade.tp_partial_min_notional_usd, trade.min_notional_usd)
-    price = min(_decimal(target), _exit_limit(position, target, instrument))  # the venue's minimum counts at the limit
-    return part if part * price >= least and rest * price >= least else whole

@@ -31,7 +31,7 @@ from domain.candles import (
     closed_open_ms,
 )
 from domain.events import CandleUpdates, Quotes
-from domain.instruments import Universe
+from domain.instruments import Universe, exact_price
 
 RING_CANDLES = 720
 """Candles kept per symbol: the warm-up and a margin. Longer history lives in the candle store."""
@@ -247,7 +247,7 @@ class MarketDataHub:
         """The newest price of a symbol as money, whatever its age; None for one that is not watched or not known."""
         symbol_id = self._universe.find(symbol)
         view = None if symbol_id is None else self.price(symbol_id, self._stamp_at_ms)
-        return None if view is None else Decimal(repr(view.price))
+        return None if view is None else exact_price(view.price)
 
     def window(self, symbol_id: int, through_ms: int, count: int = RING_CANDLES) -> CandleWindow:
         """Up to `count` contiguous candles that end with the one opened at `through_ms`, from the ring."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from domain.confidence import Confidence
+from domain.positions import Position
 from domain.signals import FeatureRow
 from domain.strategy_config import TradeConfig
 
@@ -45,6 +46,10 @@ class Holding:
     direction: int
     entry_price: float
     opened_ms: int
+
+
+def holding_of(position: Position) -> Holding:
+    return Holding(position.side.sign, float(position.entry_price), position.opened_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,11 @@ MAX_SIGNIFICANT_FIGURES = 5
 MIN_ORDER_NOTIONAL_USD = Decimal(10)
 
 
+def exact_price(price: float) -> Decimal:
+    """The decimal price behind a market's float: the float's shortest text is what the venue printed."""
+    return Decimal(repr(price))
+
+
 class PriceRounding(enum.Enum):
     """Which way a price may move when it is made to fit the tick."""
 

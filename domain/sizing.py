@@ -93,6 +93,7 @@ def size_entry(
     lowest_price = price if limit_price is None else min(price, limit_price)
     if size * lowest_price < trade.min_notional_usd:
         size = _smallest_size(lowest_price, price, trade, instrument) if trade.bump_to_min_notional else Decimal(0)
+        leverage = min(leverage, leverage_for(confidence, trade, instrument, size * price))
     return SizedEntry(size, leverage, size * price / leverage, size * price)
 
 

@@ -20,8 +20,8 @@ from entrypoints.paths import exchange_path
 from ports.ledger import LedgerRefused
 from ports.strategy_config import ConfigError, ConfigProblem
 
-MARKET_EPOCH_MS = 1_767_571_200_000
-"""Where a new local market starts (2026-01-05 00:00 UTC): the same seed meets the same first hour everywhere."""
+MARKET_EPOCH_MS = 1_767_578_400_000
+"""Where a new local market starts (2026-01-05 02:00 UTC): the same seed meets the same first hour everywhere."""
 
 
 @dataclass(frozen=True, slots=True)

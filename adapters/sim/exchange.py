@@ -24,7 +24,6 @@ from adapters.sim.exchange_book import ExchangeBook, HeldOrder
 from adapters.sim.matching import (
     Execution,
     Liquidity,
-    exact,
     is_triggered,
     resting_fill,
     rests_first,
@@ -37,7 +36,7 @@ from domain.candles import CandleBatch
 from domain.events import AccountSnapshot, Event, FillArrived, FundingPaid, OrderCanceled, OrderOutcome, Quotes
 from domain.fees import BASE_TIER, FeeSchedule
 from domain.fills import Fill
-from domain.instruments import Universe
+from domain.instruments import Universe, exact_price
 from domain.intents import OrderRequest, Side, TimeInForce, TriggerKind
 from domain.orders import Accepted, Rejected, RejectReason
 
@@ -124,8 +123,8 @@ class SimExchange:
             if 0 < quotes.bid[place] <= quotes.ask[place] < math.inf
         }  # a one-sided or crossed book moves nothing: nobody could trade on it
         for symbol, place in moved.items():
-            self._bid[symbol] = exact(float(quotes.bid[place]))
-            self._ask[symbol] = exact(float(quotes.ask[place]))
+            self._bid[symbol] = exact_price(float(quotes.bid[place]))
+            self._ask[symbol] = exact_price(float(quotes.ask[place]))
         self._fund(quotes.venue_ms, events)
         self._arrive(events, lambda held: held.arrives_ms <= quotes.venue_ms and held.request.symbol in moved)
         for symbol in moved:
@@ -140,7 +139,7 @@ class SimExchange:
         events: list[Event] = []
         traded = self._places(candles.ids)
         for symbol, place in traded.items():
-            self._bid[symbol] = self._ask[symbol] = exact(float(candles.open[place]))
+            self._bid[symbol] = self._ask[symbol] = exact_price(float(candles.open[place]))
         self._fund(candles.open_ms, events)
         self._arrive(events, lambda held: held.request.symbol in traded)
         return events
@@ -154,17 +153,19 @@ class SimExchange:
         traded = self._places(candles.ids)
         for symbol, place in traded.items():
             if symbol in self._book.resting:
-                low, high = exact(float(candles.low[place])), exact(float(candles.high[place]))
-                self._match_span(symbol, low, high, exact(float(candles.open[place])), events)
+                low, high = exact_price(float(candles.low[place])), exact_price(float(candles.high[place]))
+                self._match_span(symbol, low, high, exact_price(float(candles.open[place])), events)
         if self._book.account.positions:
             worst = {
-                symbol: exact(float(candles.low[traded[symbol]] if held.size > 0 else candles.high[traded[symbol]]))
+                symbol: exact_price(
+                    float(candles.low[traded[symbol]] if held.size > 0 else candles.high[traded[symbol]])
+                )
                 for symbol, held in self._book.account.positions.items()
                 if symbol in traded
             }  # all at their worst at once, which is cautious
             self._liquidate(lambda symbol: worst.get(symbol) or self._mid(symbol), events)
         for symbol, place in traded.items():
-            self._bid[symbol] = self._ask[symbol] = exact(float(candles.close[place]))
+            self._bid[symbol] = self._ask[symbol] = exact_price(float(candles.close[place]))
         return events
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────

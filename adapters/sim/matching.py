@@ -28,11 +28,6 @@ class Execution:
     liquidity: Liquidity
 
 
-def exact(price: float) -> Decimal:
-    """The decimal price behind a market's float: its shortest text is what the venue printed."""
-    return Decimal(repr(price))
-
-
 def taker_price(side: Side, touch: Decimal, slippage_bps: Decimal, instrument: Instrument) -> Decimal:
     """What a market order pays: the touch (ask for a buy) made worse by the slippage."""
     if side is Side.BUY:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from application.exit_desk import ExitDesk, ExitMoment
+from application.exit_desk import ExitDesk
 from application.live_oms import LiveOms
 from application.portfolio import Portfolio
+from application.protection import ExitMoment
 from application.step import Step
 from domain.candles import Interval
 from domain.effects import CancelOrder, SubmitOrder
