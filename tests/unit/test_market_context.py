@@ -56,11 +56,11 @@ def test_before_anything_was_seen_nothing_is_known() -> None:
 def test_btc_is_bullish_above_its_ema_once_there_are_enough_candles() -> None:
     market = overview()
     market.restart_btc(window([100.0] * (BTC_EMA_CANDLES - 1)))
-    assert market.btc_bullish is None
-    market.take_candles(batch({0: 5.0, BTC_ID: 101.0}))
-    assert market.btc_bullish is True
-    market.take_candles(batch({BTC_ID: 99.0}))
-    assert market.btc_bullish is False
+    seen = [market.btc_bullish]
+    for candles in (batch({0: 5.0, BTC_ID: 101.0}), batch({BTC_ID: 99.0})):
+        market.take_candles(candles)
+        seen.append(market.btc_bullish)
+    assert seen == [None, True, False]
 
 
 def test_a_close_at_the_ema_is_not_above_it() -> None:
