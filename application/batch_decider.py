@@ -17,6 +17,7 @@ from application.protection import ExitMoment
 from application.risk_guard import RiskGuard
 from application.step import Step
 from domain.confidence import Confidence
+from domain.effects import Alert
 from domain.facts import DecisionsRecorded
 from domain.gating import SIGNAL_FLIP, effective_signal
 from domain.instruments import Universe
@@ -71,7 +72,10 @@ class BatchDecider:
             analyses=analyses,
             signal=analyses.signal.copy(),
             verdict=np.zeros(len(analyses.ids), dtype=np.int8),
+            notes=analyses.failures,
         )
+        for place, reason in analyses.failures.items():
+            step.effects.append(Alert("strategy_failed", f"{record.symbols[place]}: {reason}"))
         self.analyses_done += len(analyses.ids)
         for symbol, place in self._held_places(analyses.ids).items():
             self._exits.note_row(symbol, analyses.feature_row(place))

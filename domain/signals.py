@@ -8,7 +8,7 @@ hold a position ever reach per-symbol code.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +76,8 @@ class Analyses:
     gate_values: FloatColumn
     gate_thresholds: FloatColumn
     gate_passed: BoolColumn
+    failures: dict[int, str] = field(default_factory=dict)
+    """By place: why a symbol could not be analysed. It is NEUTRAL, and a gate of it said no."""
 
     def feature_row(self, place: int) -> FeatureRow:
         """The features of the symbol at `place` (its position in `ids`) as plain floats."""

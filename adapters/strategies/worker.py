@@ -28,7 +28,7 @@ class DataFrameWorker:
 
     A function that raises, or returns what cannot be used, costs only its own symbol's
     decision: NEUTRAL, the gate `analyze` failed, all features NaN, and the reason in
-    `last_errors`. Overrunning the deadline costs the whole job and the process, and the next
+    `Analyses.failures`. Overrunning the deadline costs the whole job and the process, and the next
     job starts a new one. The process is also replaced after `recycle_after_jobs` jobs, so
     that what a user's code leaks does not stay for ever.
     """
@@ -36,8 +36,6 @@ class DataFrameWorker:
     def __init__(
         self, spec: str, *, deadline_s: float = 30.0, start_deadline_s: float = 60.0, recycle_after_jobs: int = 10_000
     ) -> None:
-        self.last_errors: tuple[tuple[str, str], ...] = ()
-        """(symbol, reason) of the symbols whose analysis failed in the last job."""
         self._spec = spec
         self._deadline_s = deadline_s
         self._start_deadline_s = start_deadline_s
@@ -62,13 +60,12 @@ class DataFrameWorker:
     def run_sync(self, job: StrategyJob) -> Analyses:
         """`run`, blocking: for the backtest, which waits for every answer. Raises StrategyFailed."""
         with self._turn:
-            self.last_errors = ()
             try:
                 answers = self._answers(job)
             except StrategyNotFound as error:  # it was there at the start
                 raise StrategyFailed(str(error)) from error
             try:
-                analyses, self.last_errors = analyses_of(job, answers)
+                analyses = analyses_of(job, answers)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise StrategyFailed(f"strategy {self._spec} sent an answer of the wrong shape: {error}") from error
         problem = analyses_problem(analyses)
@@ -149,8 +146,8 @@ class DataFrameWorker:
         return tuple(self._pickled[symbol] for symbol in symbols)
 
 
-def analyses_of(job: StrategyJob, answers: Sequence[dict[str, Any]]) -> tuple[Analyses, tuple[tuple[str, str], ...]]:
-    """The worker's answers as columns, and (symbol, reason) of those that failed."""
+def analyses_of(job: StrategyJob, answers: Sequence[dict[str, Any]]) -> Analyses:
+    """The worker's answers as columns."""
     count = len(answers)
     audit_gates = sorted({name for answer in answers for name in answer.get("gates", {})} - {ANALYZE_GATE})
     names = (*audit_gates, ANALYZE_GATE)
@@ -158,10 +155,10 @@ def analyses_of(job: StrategyJob, answers: Sequence[dict[str, Any]]) -> tuple[An
     passed = np.ones((len(names), count), dtype=bool)
     signal, confidence = np.zeros(count, dtype=np.int8), np.zeros(count, dtype=np.int8)
     features = np.full((len(FEATURE_INDEX), count), np.nan)
-    errors = []
+    failures = {}
     for place, answer in enumerate(answers):
         if "error" in answer:
-            errors.append((job.windows[place].symbol, str(answer["error"])))
+            failures[place] = str(answer["error"])
             passed[-1, place] = False
             continue
         signal[place], confidence[place] = answer["signal"], answer["confidence"]
@@ -172,7 +169,7 @@ def analyses_of(job: StrategyJob, answers: Sequence[dict[str, Any]]) -> tuple[An
         values[-1, place] = signal[place]
         passed[-1, place] = signal[place] != 0
     first_no = np.where(signal != 0, NO_GATE, passed.argmin(axis=0)).astype(np.int8)
-    analyses = Analyses(
+    return Analyses(
         ids=job.batch.ids,
         signal=signal,
         confidence=confidence,
@@ -182,5 +179,5 @@ def analyses_of(job: StrategyJob, answers: Sequence[dict[str, Any]]) -> tuple[An
         gate_values=values,
         gate_thresholds=np.full(values.shape, np.nan),
         gate_passed=passed,
+        failures=failures,
     )
-    return analyses, tuple(errors)

@@ -67,7 +67,9 @@ def _as_json(row: DecisionRow) -> dict[str, object]:
 def _print(row: DecisionRow) -> None:
     place = f"session {row.session}, seq {row.seq}"
     print(f"{row.symbol} {row.interval.value} candle of {utc(row.open_ms)}, decided {utc(row.at_ms)} ({place})")
-    reason = f": {row.gate} said no ({row.gate_value}, needs {row.gate_threshold})" if row.gate is not None else ""
+    reason = "" if row.gate is None else f": {row.gate} said no"
+    if row.gate_value is not None:
+        reason += f" ({row.gate_value}, needs {row.gate_threshold})"
     print(f"  {row.signal.name} {row.confidence.name.lower()} -> {row.verdict.name}{reason}")
     btc = {True: "up", False: "down", None: "unknown"}[row.btc_bullish]
     breadth = "unknown" if row.breadth_pct is None else f"{row.breadth_pct:.0f} %"
@@ -78,7 +80,7 @@ def _print(row: DecisionRow) -> None:
             answer = "ok " if gate.passed else "NO "
             print(f"    {title:<9}{answer} {gate.name:<26}{_shown(gate.value):>14}  {_needs(gate)}")
     if row.note:
-        print(f"  {row.note}")
+        print(f"  note: {row.note}")
 
 
 def _needs(gate: GateResult) -> str:

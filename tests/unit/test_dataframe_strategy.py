@@ -384,7 +384,7 @@ def test_a_job_comes_back_as_columns(shared_worker_for: WorkerMaker) -> None:
     assert feature(said, 1, "atr") == 1.5
     assert math.isnan(feature(said, 1, "rsi"))
     assert feature(said, 2, "close") == job.windows[2].close[-1]
-    assert worker.last_errors == ()
+    assert said.failures == {}
 
 
 def test_a_symbol_that_fails_costs_only_its_own_decision(shared_worker_for: WorkerMaker) -> None:
@@ -395,14 +395,14 @@ def test_a_symbol_that_fails_costs_only_its_own_decision(shared_worker_for: Work
     assert said.gate_passed[row].tolist() == [True, False, False, False, True]
     assert said.first_no[1:4].tolist() == [row] * 3
     assert np.isnan(said.features[:, 1:4]).all()
-    errors = dict(worker.last_errors)
-    assert list(errors) == ["RAISES", "NAN", "EXITS"]
-    assert "ValueError: cannot judge this" in errors["RAISES"]
-    assert ".py:" in errors["RAISES"]
-    assert "signal has to be" in errors["NAN"]
-    assert "SystemExit" in errors["EXITS"]
-    assert worker.run_sync(job_for("A")).signal.tolist() != [0]
-    assert worker.last_errors == ()
+    assert list(said.failures) == [1, 2, 3]
+    assert "ValueError: cannot judge this" in said.failures[1]
+    assert ".py:" in said.failures[1]
+    assert "signal has to be" in said.failures[2]
+    assert "SystemExit" in said.failures[3]
+    again = worker.run_sync(job_for("A"))
+    assert again.signal.tolist() != [0]
+    assert again.failures == {}
 
 
 def test_analyze_sees_frame_config_and_btc_as_before_and_changes_reach_nobody(
@@ -511,7 +511,7 @@ def test_mei_runs_in_a_worker_too() -> None:
         said = worker.run_sync(job_for("BTC", "ETH", lookback=300, count=400))
     finally:
         worker.close_sync()
-    assert worker.last_errors == ()
+    assert said.failures == {}
     assert analyses_problem(said) is None
     assert said.gate_names[-1] == "analyze"
     assert "min_adx" in said.gate_names
