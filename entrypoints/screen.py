@@ -9,7 +9,6 @@ from application.engine import UnifiedEngine
 from application.step import Step
 from config.settings import Settings
 from config.variables import Mode, Network
-from domain.effects import Alert
 from domain.facts import AnchorSet, DecisionsRecorded, FillRecorded, IntentRecorded, TradeClosed
 from domain.gating import first_refusal
 from domain.risk import drawdown_pct
@@ -107,9 +106,6 @@ class Screen:
                     )
                 case _:
                     pass
-        for effect in step.effects:
-            if isinstance(effect, Alert) and effect.code == "config_reloaded":
-                log.info("config_reloaded", extra={"detail": effect.text})
 
     def heartbeat(self) -> None:
         equity = self._note_equity()

@@ -88,7 +88,7 @@ def feeds(*always: Print) -> st.SearchStrategy[Feed]:
         Feed,
         prints=st.lists(PRINT, min_size=8, max_size=40).map(lambda prints: (*always, *prints)),
         stamps=st.lists(STAMP, max_size=6).map(tuple),
-        timer_ms=st.sampled_from([200, 1_000, 7_000, 30_000]),
+        timer_ms=st.sampled_from([200, 1_000, 7_000, 150_000]),
         skew_ms=st.sampled_from([0, -86_400_000, 3_600_000]),
         history_delay_ms=st.sampled_from([0, 400, 90_000]),
     )

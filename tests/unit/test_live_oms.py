@@ -347,6 +347,19 @@ def test_only_the_last_orders_that_ended_are_remembered(bench: Bench) -> None:
     assert bench.recorded().intent_id == intents[1].intent_id
 
 
+def test_an_order_that_came_back_to_life_is_not_forgotten_with_those_that_ended(bench: Bench) -> None:
+    revived = bench.place()
+    bench.hear(revived, REJECTED)
+    bench.hear(revived, Accepted(500))
+    for number in range(ENDED_ORDERS_KEPT + 1):
+        intent = bench.place(Action.CLOSE)
+        bench.hear(intent, Accepted(number))
+        bench.cancel(intent)
+    assert bench.status(revived) is OrderStatus.OPEN
+    bench.cancel(revived)
+    assert bench.oms.all_live_orders() == []
+
+
 # ── trades ───────────────────────────────────────────────────────────────────────────────────────
 
 
