@@ -15,6 +15,8 @@ from adapters.strategies.gate_parameters import GateParameters, parameters_of
 from adapters.strategies.indicators import periods_of
 from adapters.strategies.mei_analyze import analyze
 from adapters.strategies.mei_gates import btc_sign_of, evaluate, gate_names
+from adapters.strategies.series_bank import SeriesBank
+from adapters.strategies.series_opinions import SeriesOpinions
 from domain.candles import BoolColumn, CandleBatch, CandleWindow
 from domain.instruments import Universe
 from domain.signals import Analyses
@@ -30,6 +32,7 @@ class MeiAlphaV1:
 
     def __init__(self, bank: IndicatorBank) -> None:
         self._bank = bank
+        self._series = SeriesOpinions(bank) if isinstance(bank, SeriesBank) else None
         self._parameters: GateParameters | None = None
         self._gate_names: tuple[str, ...] = ()
         self._taken_ids: npt.NDArray[np.intp] = np.empty(0, dtype=np.intp)
@@ -41,6 +44,8 @@ class MeiAlphaV1:
         self._parameters = parameters_of(universe.symbols, configs)
         self._gate_names = gate_names(self._parameters)
         self._taken = None
+        if self._series is not None:
+            self._series.forget()
         lost = self._bank.fit([periods_of(config) for config in configs])
         return tuple(universe.symbols[symbol_id] for symbol_id in lost)
 
@@ -51,9 +56,13 @@ class MeiAlphaV1:
         self._bank.forget(symbol_id)
 
     def advance(self, batch: CandleBatch, decide: BoolColumn, btc_bullish: bool | None) -> Analyses:
-        columns = self._bank.advance(batch, decide)
-        ids = batch.ids if columns.shape[1] == len(batch) else batch.ids[decide]
-        said = evaluate(columns, self._parameters_for(ids), btc_sign_of(btc_bullish))
+        assert self._parameters is not None, "configure before the first batch"
+        if self._series is not None:
+            ids, said = self._series.at(batch, decide, self._parameters, btc_sign_of(btc_bullish))
+        else:
+            columns = self._bank.advance(batch, decide)
+            ids = batch.ids if columns.shape[1] == len(batch) else batch.ids[decide]
+            said = evaluate(columns, self._parameters_for(ids), btc_sign_of(btc_bullish))
         return Analyses(
             ids=ids,
             signal=said.signal,

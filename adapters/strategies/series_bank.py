@@ -57,11 +57,22 @@ class SeriesBank:
         """Nothing to do: what is known stays known."""
 
     def advance(self, batch: CandleBatch, decide: BoolColumn) -> FloatColumn:
-        columns: FloatColumn = self._block[self._row_of[batch.open_ms]]
+        columns: FloatColumn = self._block[self.row_of(batch, decide)]
         if len(batch) < columns.shape[1] or not decide.all():
             columns = columns[:, batch.ids[decide]]
-        closes = batch.close if columns.shape[1] == len(batch) else batch.close[decide]
-        assert np.array_equal(columns[_CLOSE], closes), "a candle that is not in the history"
+        columns.flags.writeable = False
+        return columns
+
+    def row_of(self, batch: CandleBatch, decide: BoolColumn) -> int:
+        """The place of a batch's close in the series, whose candles of the deciding symbols it must hold."""
+        row = self._row_of[batch.open_ms]
+        closes = self._block[row, _CLOSE, batch.ids]
+        assert np.array_equal(closes[decide], batch.close[decide]), "a candle that is not in the history"
+        return row
+
+    def stretch(self, first: int, count: int) -> FloatColumn:
+        """Columns (COLUMN_ROWS, time, symbol) of up to `count` closes of every symbol; NaN where there is no candle."""
+        columns: FloatColumn = self._block[first : first + count].transpose(1, 0, 2)
         columns.flags.writeable = False
         return columns
 

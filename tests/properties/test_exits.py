@@ -214,6 +214,48 @@ def test_the_rules_of_a_long_and_a_short_are_mirror_images(
     assert one == other
 
 
+@st.composite
+def headwinds(draw: st.DrawFn) -> tuple[float, FeatureRow, float, int]:
+    """A long that pays funding, a little under water, in a candle in which no other rule fires: price, row, rate, age."""
+    row = make_row(
+        atr=2.0,
+        adx=draw(st.sampled_from([30.0, 36.0, 46.0])),
+        adx_slope=draw(st.sampled_from([-0.5, 0.5, 1.5])),
+        ema_fast=draw(st.sampled_from([99.0, 99.5])),
+        ema_slow=99.0,
+        ema_macro=draw(st.sampled_from([95.0, 105.0])),
+        macd_hist=draw(st.sampled_from([-0.5, 0.0, 0.5])),
+    )
+    price = 100 - draw(st.integers(0, 128)) / 64
+    return price, row, draw(st.sampled_from([0.00001, 0.00003, 0.00005, 0.00007, 0.0002])), draw(st.integers(0, 24))
+
+
+@given(headwinds(), st.sampled_from(Confidence))
+def test_funding_costs_are_judged_alike_for_long_and_short(
+    headwind: tuple[float, FeatureRow, float, int], confidence: Confidence
+) -> None:
+    price, row, rate, hours = headwind
+    state, config, at_ms = make_exit_state(confidence=confidence), make_config(), T0 + hours * HOUR_MS
+    one = smart_exit(LONG, state, price, row, config, rate, at_ms)
+    assert one in (None, "funding_headwind")
+    assert one == smart_exit(SHORT, state, 200 - price, mirrored_row(row), config, -rate, at_ms)
+
+
+@given(headwinds(), st.integers(0, 64), st.integers(0, 24), st.sampled_from([1, 2, 10]))
+def test_more_loss_more_age_and_more_funding_never_make_more_patient(
+    headwind: tuple[float, FeatureRow, float, int], loss: int, hours: int, times: int
+) -> None:
+    price, row, rate, age = headwind
+
+    def fires(price: float, rate: float, age: int) -> bool:
+        return smart_exit(LONG, make_exit_state(), price, row, make_config(), rate, T0 + age * HOUR_MS) is not None
+
+    if fires(price, rate, age):
+        assert fires(price - loss / 64, rate, age)
+        assert fires(price, rate, age + hours)
+        assert fires(price, rate * times, age)
+
+
 @given(HOLDINGS, states(), EIGHTHS, configs(), RATES)
 def test_no_rule_fires_on_indicators_that_are_not_known(
     holding: Holding, state: ExitState, price: float, config: SymbolConfig, rate: float | None
