@@ -131,6 +131,7 @@ class UnifiedEngine:
                 self.hub.apply_updates(event, at_ms)
                 self._take_due(step)
             case TimerFired():
+                self._warm_up.ask_again(step)
                 self._take_due(step)
             case CandlesClosed():
                 self._on_batch(step, self.hub.close(event.candles, at_ms))

@@ -21,6 +21,9 @@ from ports.strategy import WARMUP_CANDLES, Strategy
 HISTORY_MARGIN_CANDLES = 20
 """Candles fetched beyond the warm-up, so that one that is missing does not hold a symbol back."""
 
+HISTORY_AGAIN_MS = 600_000
+"""How long after a history that was too short or torn a symbol is asked for again (never sooner than a candle)."""
+
 ANCHOR_MAX_CANDLES = 5_000
 """An anchor further back than this is given up for a fresh one: the venue serves no more history."""
 
@@ -38,6 +41,8 @@ class WarmUp:
         self._overview = overview
         self._anchors: dict[str, int] = {}
         self._awaited: set[str] = set()
+        self._again_ms: dict[str, int] = {}
+        self._next_again_ms: int | None = None
         self._seen = np.zeros(len(universe), dtype=np.int64)
         self._decided = np.full(len(universe), NO_CANDLE_MS, dtype=np.int64)
         self._cold = len(universe)
@@ -56,6 +61,15 @@ class WarmUp:
         for symbol in self._universe.symbols:
             self._fetch(step, symbol)
 
+    def ask_again(self, step: Step) -> None:
+        """Ask once more for histories that could not be used; one comparison while none is due."""
+        if self._next_again_ms is None or step.at_ms < self._next_again_ms:
+            return
+        for symbol in [symbol for symbol, due_ms in self._again_ms.items() if due_ms <= step.at_ms]:
+            del self._again_ms[symbol]
+            self._fetch(step, symbol)
+        self._next_again_ms = min(self._again_ms.values(), default=None)
+
     def take_candles(self, candles: CandleBatch) -> BoolColumn:
         """Count these candles; True where the symbol is warm and has not decided on this candle before."""
         self._seen[candles.ids] += 1
@@ -69,13 +83,17 @@ class WarmUp:
         self._awaited.discard(event.symbol)
         symbol_id = self._universe.id_of(event.symbol)
         window = event.window
-        if window is None or len(window) <= WARMUP_CANDLES:
-            have = 0 if window is None else len(window)
-            problem = event.problem or f"{have} candles, {WARMUP_CANDLES + 1} needed"
-            step.effects.append(Alert("history_short", f"{event.symbol}: {problem}"))
+        if window is None:  # whoever fetches goes on trying
+            step.effects.append(Alert("history_missing", f"{event.symbol}: {event.problem}"))
             return
-        if (np.diff(window.open_ms) != self._interval.ms).any():
-            step.effects.append(Alert("history_gap", f"{event.symbol}: the history has a hole or is out of order"))
+        problem = self._problem(window)
+        if problem:
+            step.effects.append(
+                Alert("history_unusable", f"{event.symbol}: {problem}; it is left out until there is more")
+            )
+            again_ms = step.at_ms + max(HISTORY_AGAIN_MS, self._interval.ms)
+            self._again_ms[event.symbol] = again_ms
+            self._next_again_ms = min(self._again_ms.values())
             return
         anchor_ms = int(window.open_ms[0])
         if self._anchors.get(event.symbol) != anchor_ms:
@@ -87,6 +105,14 @@ class WarmUp:
             self._overview.restart_btc(before_last)
         self._seen[symbol_id] = len(before_last)
         self._hub.anchor(symbol_id, window)
+
+    def _problem(self, window: CandleWindow) -> str:
+        """Why indicators cannot start from this history, empty when they can."""
+        if len(window) <= WARMUP_CANDLES:
+            return f"{len(window)} candles, {WARMUP_CANDLES + 1} needed"
+        if (np.diff(window.open_ms) != self._interval.ms).any():
+            return "the history has a hole or is out of order"
+        return ""
 
     def restart(self, step: Step, symbol_id: int) -> None:
         """Rebuild a symbol from its anchor; until then it is not decided on."""

@@ -134,7 +134,7 @@ def _daemon_cpu_s(seconds: int) -> float:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AI_QUANT_")}
         environ |= {
             "AI_QUANT_USER_DIR": folder,
-            "AI_QUANT_INTERVAL": "1d",
+            "AI_QUANT_INTERVAL": "1h",
             "AI_QUANT_TIME_SCALE": "1",
             "AI_QUANT_LOCAL_SYMBOLS": str(DAEMON_SYMBOLS),
             "AI_QUANT_LOG_FORMAT": "json",

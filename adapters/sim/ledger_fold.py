@@ -35,12 +35,16 @@ def folded(facts: Sequence[LedgerFact], instance_tag: bytes) -> LedgerState:
     for fact in facts:
         fold.take(fact)
     live = ((fold.intents[order.request.intent_id], order) for order in fold.orders.values() if order.status.may_live)
+    held = [position for _, position in sorted(fold.positions.items()) if not position.is_flat]
     return LedgerState(
         instance_tag=instance_tag,
         intent_ids=frozenset(fold.intents),
         trade_ids=frozenset(fact.fill.trade_id for fact in fold.fills),
         live_orders=tuple(sorted(live, key=lambda pair: (pair[1].sent_ms, pair[1].request.cloid))),
-        positions=tuple(position for _, position in sorted(fold.positions.items()) if not position.is_flat),
+        positions=tuple(held),
+        opening_intents=tuple(
+            fold.intents[position.intent_id] for position in held if position.intent_id in fold.intents
+        ),
         exit_states=tuple(state for _, state in sorted(fold.exit_states.items())),
         last_closes=tuple(sorted(fold.last_closes.items(), key=lambda pair: pair[0])),
         last_entry_ms=tuple(sorted(fold.last_entries.items())),

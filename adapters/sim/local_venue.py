@@ -100,8 +100,8 @@ class LocalVenue:
     # ── candle history ───────────────────────────────────────────────────────────────────────
 
     async def candles(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> CandleWindow:
-        await asyncio.sleep(0)  # a long warm-up leaves room for everything else
-        traded = self._history(symbol, interval, start_ms, end_ms)
+        # Drawing long candles takes seconds, and the market is a pure function: another thread may draw them.
+        traded = await asyncio.to_thread(self._history, symbol, interval, start_ms, end_ms)
         return with_quiet_spans(traded, end_ms)
 
     # ── market feed ──────────────────────────────────────────────────────────────────────────

@@ -34,6 +34,7 @@ def restore(connection: sa.Connection) -> LedgerState:
                 sa.select(tables.positions).where(tables.positions.c.size != "0").order_by(tables.positions.c.symbol)
             ).mappings()
         ),
+        opening_intents=_opening_intents(connection),
         exit_states=tuple(
             position_rows.exit_state_of(row)
             for row in connection.execute(sa.select(tables.exit_states).order_by("symbol")).mappings()
@@ -79,6 +80,18 @@ def _live_orders(connection: sa.Connection) -> tuple[tuple[OrderIntent, Order], 
         (intents_by_id[attempt["intent_id"]], order_rows.order_of(attempt, orders_by_cloid[attempt["cloid"]]))
         for attempt in live_attempts
     )
+
+
+def _opening_intents(connection: sa.Connection) -> tuple[OrderIntent, ...]:
+    """The intents that open positions name, in the order of the positions."""
+    intents, positions = tables.order_intents, tables.positions
+    rows = connection.execute(
+        sa.select(intents)
+        .join(positions, positions.c.intent_id == intents.c.intent_id)
+        .where(positions.c.size != "0")
+        .order_by(positions.c.symbol)
+    )
+    return tuple(order_rows.intent_of(row) for row in rows.mappings())
 
 
 def _last_closes(connection: sa.Connection) -> tuple[tuple[str, LastClose], ...]:

@@ -97,6 +97,7 @@ class LedgerContract(ABC):
             ),
             live_orders=((stop, stop_order), (other, order_for(other))),
             positions=(Position("ETH", Decimal("-0.4"), Decimal("3000"), T0, T0, intent_id=other.intent_id),),
+            opening_intents=(other,),
             exit_states=(exit_state("ETH", locked_stop=2999.5),),
             last_closes=(("BTC", LastClose(1, T0 + 700_000, by_signal_flip=True)),),
             last_entry_ms=(("BTC", T0 + 61_000), ("ETH", T0 + 121_000)),
@@ -196,6 +197,16 @@ class LedgerContract(ABC):
         assert ledger.load().live_orders == ((first.intent, again),)
         ledger.commit([accepted(again)])
         assert ledger.load().live_orders == ((first.intent, accepted(again).order),)
+        ledger.close()
+
+    def test_an_open_position_comes_with_the_intent_that_opened_it(self, tmp_path: Path) -> None:
+        ledger = self.make(tmp_path)
+        opening, other = intent("BTC"), intent("ETH")
+        held = Position("BTC", size=Decimal("0.5"), entry_price=Decimal(100), intent_id=opening.intent_id)
+        ledger.commit([recorded(opening), recorded(other), PositionChanged(held)])
+        assert ledger.load().opening_intents == (opening,)
+        ledger.commit([PositionChanged(Position("BTC"))])
+        assert ledger.load().opening_intents == ()
         ledger.close()
 
     @pytest.mark.parametrize("status", list(OrderStatus))

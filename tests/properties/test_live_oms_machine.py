@@ -151,9 +151,10 @@ class LiveOmsMachine(RuleBasedStateMachine):
         order.unfilled = max(Decimal(0), order.unfilled - size)
         return self.execution(order.intent.key.symbol, order.intent.side, size, price, order, named=named)
 
-    @rule(target=untold, symbol=SYMBOLS, side=SIDES, size=SIZES, price=PRICES, cloid=st.sampled_from([None, "0xother"]))
-    def execute_by_hand(self, symbol: str, side: Side, size: Decimal, price: Decimal, cloid: str | None) -> Fill:
-        return replace(self.execution(symbol, side, size, price, None, named=False), cloid=cloid)
+    @rule(target=fills, symbol=SYMBOLS, side=SIDES, size=SIZES, price=PRICES, cloid=st.sampled_from([None, "0xother"]))
+    def trade_by_hand(self, symbol: str, side: Side, size: Decimal, price: Decimal, cloid: str | None) -> Fill:
+        """An execution that is not ours, told at once."""
+        return self.book(replace(self.execution(symbol, side, size, price, None, named=False), cloid=cloid))
 
     def execution(
         self, symbol: str, side: Side, size: Decimal, price: Decimal, order: VenueOrder | None, *, named: bool
@@ -174,6 +175,9 @@ class LiveOmsMachine(RuleBasedStateMachine):
 
     @rule(target=fills, fill=consumes(untold))
     def tell(self, fill: Fill) -> Fill:
+        return self.book(fill)
+
+    def book(self, fill: Fill) -> Fill:
         step = self.step()
         known = {live.order.request.cloid: live.order for live in self.oms.live_orders(fill.symbol)}
         booked = self.oms.on_fill(step, FillArrived(fill))
@@ -282,5 +286,5 @@ class LiveOmsMachine(RuleBasedStateMachine):
         )
 
 
-LiveOmsMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40)
+LiveOmsMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
 TestLiveOms = LiveOmsMachine.TestCase

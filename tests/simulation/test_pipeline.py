@@ -625,7 +625,7 @@ def test_a_symbol_without_history_holds_nobody_else_up() -> None:
         running = await daemon.start()
         assert [set(record.symbols) for record in daemon.lists.decisions] == [{"BTC", "ETH"}]
         assert daemon.history.asked.count("ADA") >= HISTORY_PATIENCE
-        await daemon.until(lambda: "history_short" in [code for code, _ in daemon.lists.alerts])
+        await daemon.until(lambda: "history_missing" in [code for code, _ in daemon.lists.alerts])
         daemon.history.unavailable = set()
         await daemon.until(lambda: len(daemon.lists.decisions) == 2)
         assert daemon.lists.decisions[-1].symbols == ("ADA",)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from application.market_data_hub import QUIET_WAIT_MS
+from application.warm_up import HISTORY_AGAIN_MS
 from domain.candles import CandleBatch, Interval
 from domain.confidence import Confidence
 from domain.effects import Alert, CancelOrder, FetchCandles, RunStrategy, StoreCandles, SubmitOrder
@@ -216,11 +217,23 @@ def test_a_history_that_is_short_or_has_a_hole_keeps_the_symbol_out() -> None:
     holes = np.r_[0 : WARMUP_CANDLES - 3, WARMUP_CANDLES - 2 : WARMUP_CANDLES + 5]
     columns = (whole.open_ms, whole.open, whole.high, whole.low, whole.close, whole.volume)
     torn = type(whole)("ETH", Interval.M1, *(column[holes] for column in columns))  # type: ignore[arg-type]
-    for window, code in ((None, "history_short"), (short, "history_short"), (torn, "history_gap")):
+    for window, code in ((None, "history_missing"), (short, "history_unusable"), (torn, "history_unusable")):
         step = rig.take(HistoryLoaded("ETH", Interval.M1, window, "history", "" if window else "no such market"))
         assert [alert.code for alert in effects_of(Alert, step)] == [code]
     rig.close_candle(candle(0))
     assert rig.strategy.analysed[-1] == ("BTC", candle(0))
+
+
+def test_a_history_that_could_not_be_used_is_asked_for_again() -> None:
+    rig = rig_of("BTC", "ETH")
+    rig.engine.hub.drop(1)
+    short = window_of("ETH", candle(0), [100.0] * WARMUP_CANDLES)
+    at_ms = candle(1)
+    rig.take(HistoryLoaded("ETH", Interval.M1, short, "history"), at_ms)
+    assert effects_of(FetchCandles, rig.take(TimerFired(), at_ms + HISTORY_AGAIN_MS - 1)) == []
+    (wanted,) = effects_of(FetchCandles, rig.take(TimerFired(), at_ms + HISTORY_AGAIN_MS))
+    assert wanted.symbol == "ETH"
+    assert effects_of(FetchCandles, rig.take(TimerFired(), at_ms + 2 * HISTORY_AGAIN_MS)) == [], "once per answer"
 
 
 # ── entries ──────────────────────────────────────────────────────────────────────────────────

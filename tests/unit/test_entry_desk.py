@@ -295,6 +295,12 @@ def test_entries_of_a_close_count_after_a_restart_and_after_a_late_batch_of_anot
     assert after.refusal("ETH", max_entry_orders_per_loop=2) == "entries_per_close"
 
 
+def test_entries_of_the_last_minute_count_after_a_restart() -> None:
+    after = Bench(LedgerState(TAG, last_entry_ms=(("ADA", CLOSE_MS - 50_000), ("ETH", CLOSE_MS - 30_000))))
+    assert after.refusal(risk={"max_entry_orders_per_minute": 2}) == "entries_per_minute"
+    assert after.refusal(risk={"max_entry_orders_per_minute": 3}) is None
+
+
 def test_the_wait_after_a_close_counts_for_the_same_side_only() -> None:
     closes = (("BTC", LastClose(side_sign=1, closed_ms=CLOSE_MS - 60 * MINUTE_MS, by_signal_flip=False)),)
     assert Bench(LedgerState(TAG, last_closes=closes)).refusal() == "reentry_cooldown"
