@@ -216,7 +216,7 @@ def test_the_rules_of_a_long_and_a_short_are_mirror_images(
 
 @st.composite
 def headwinds(draw: st.DrawFn) -> tuple[float, FeatureRow, float, int]:
-    """A long that pays funding, a little under water, in a candle in which no other rule fires: price, row, rate, age."""
+    """A long under water that pays funding, in a candle in which no other rule fires: price, row, rate, age."""
     row = make_row(
         atr=2.0,
         adx=draw(st.sampled_from([30.0, 36.0, 46.0])),
