@@ -22,7 +22,7 @@ from application.risk_guard import RiskGuard
 from application.step import Step
 from domain.candles import Interval
 from domain.confidence import Confidence
-from domain.exits import ExitState, Holding, profit_atr
+from domain.exits import ExitState, Holding, atr_of, exit_levels, profit_atr
 from domain.gating import (
     GateResult,
     LastClose,
@@ -48,6 +48,9 @@ ENTRY_PRICE_BAND = Decimal("0.01")
 
 PRICE_MAX_AGE_MS = 15_000
 """No entry on a price older than this."""
+
+ADD_STOP_ROOM_ATR = 0.5
+"""No adding to a position that its stop is about to end."""
 
 _CONFIDENCE_WEIGHT = 100
 
@@ -217,6 +220,8 @@ class EntryDesk:
         waited = (step.at_ms - since) / 60_000
         expanding = row.macd_hist * direction > row.macd_hist_1 * direction
         rsi_ok = row.rsi <= 75 if direction > 0 else row.rsi >= 25
+        stop = exit_levels(holding, state, price.price, row, trade, None).stop
+        room = (price.price - stop) * direction / atr_of(holding, state)
         return [
             truth_gate("pyramiding", trade.enable_pyramiding, "on" if trade.enable_pyramiding else "off", "on"),
             limit_gate("adds", state.adds + 1, trade.max_adds_per_symbol),
@@ -231,6 +236,7 @@ class EntryDesk:
                 "no_partial_exit", not state.take_profit_taken, "taken" if state.take_profit_taken else "none", "none"
             ),
             GateResult("add_profit_atr", gained, needed, gained >= needed),
+            GateResult("add_stop_room_atr", room, ADD_STOP_ROOM_ATR, room >= ADD_STOP_ROOM_ATR),
             GateResult("add_macd_expanding", row.macd_hist, row.macd_hist_1, expanding),
             GateResult("add_rsi", row.rsi, 75.0 if direction > 0 else 25.0, rsi_ok),
         ]

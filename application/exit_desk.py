@@ -112,6 +112,7 @@ class ExitDesk:
                 self._remember(step, state)
         elif booked.intent is not None and booked.intent.key.action in (Action.TAKE_PROFIT, Action.REDUCE):
             self._remember(step, after_partial_take_profit(holding_of(booked.after), self._state_of(booked.after)))
+            self._protection.note_fill(symbol, Action.TAKE_PROFIT)
         self.check(step, symbol, moment, book)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
@@ -173,7 +174,7 @@ class ExitDesk:
             return False
         if any(order.intent.key.action is Action.TAKE_PROFIT for order in self._oms.live_orders(position.symbol)):
             return False
-        size = take_profit_size(position, target, config.trade, self._universe.instrument(position.symbol))
+        size = take_profit_size(position, levels, config.trade, self._universe.instrument(position.symbol))
         action = Action.CLOSE if size == abs(position.size) else Action.REDUCE
         self._send(step, position, moment, action, size, "take_profit", levels, book)
         return True

@@ -67,7 +67,7 @@ class Protection:
         wanted = [_Level(Action.STOP, stop, abs(position.size), levels.stop_rule)]
         if levels.take_profit is not None:
             trade = book.for_symbol(position.symbol).trade
-            size = take_profit_size(position, levels.take_profit, trade, instrument)
+            size = take_profit_size(position, levels, trade, instrument)
             target = instrument.round_price(exact_price(levels.take_profit), rounding)
             wanted.append(_Level(Action.TAKE_PROFIT, target, size, "take_profit"))
         live = self._oms.live_orders(position.symbol)
@@ -79,6 +79,10 @@ class Protection:
             ]
             if not self._stands(step, position.symbol, level, resting, tolerance):
                 self._replace(step, position, level, resting, moment, book)
+
+    def note_fill(self, symbol: str, action: Action) -> None:
+        """An order did its work: whatever is to rest next need not wait."""
+        self._sent_ms.pop((symbol, action), None)
 
     def end(self, step: Step, symbol: str) -> None:
         """The position is gone: so are its orders."""
@@ -137,10 +141,10 @@ def exit_limit(position: Position, price: float, instrument: Instrument) -> Deci
     return instrument.round_price(exact * (1 + EXIT_PRICE_BAND), PriceRounding.UP)
 
 
-def take_profit_size(position: Position, target: float, trade: TradeConfig, instrument: Instrument) -> Decimal:
-    """The part that the take profit closes: a share of the position, or all of it when the share is too small."""
-    whole = abs(position.size)
-    if not trade.enable_partial_tp:
+def take_profit_size(position: Position, levels: ExitLevels, trade: TradeConfig, instrument: Instrument) -> Decimal:
+    """What the take profit closes: a share of the position once, all of it later or when the share is too small."""
+    whole, target = abs(position.size), levels.take_profit
+    if target is None or not trade.enable_partial_tp or levels.state.take_profit_taken:
         return whole
     part = instrument.round_size(whole * trade.tp_partial_pct)
     rest = whole - part

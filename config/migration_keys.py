@@ -26,7 +26,7 @@ KEYS = (
     *heritage(
         "trade.",
         """allocation_pct sl_atr_mult tp_atr_mult leverage enable_dynamic_leverage leverage_low leverage_medium
-        leverage_high slippage_bps use_bbo_for_fills bump_to_min_notional max_total_margin_pct enable_dynamic_sizing
+        leverage_high slippage_bps bump_to_min_notional max_total_margin_pct enable_dynamic_sizing
         confidence_mult_high confidence_mult_medium confidence_mult_low adx_sizing_min_mult adx_sizing_full_adx
         vol_baseline_pct vol_scalar_min vol_scalar_max enable_pyramiding max_adds_per_symbol
         add_fraction_of_base_margin add_cooldown_minutes add_min_profit_atr add_min_confidence entry_min_confidence
@@ -41,6 +41,7 @@ KEYS = (
         size_multiplier""",
         Fate.KEPT,
     ),
+    *heritage("trade.", "use_bbo_for_fills", Fate.DROPPED, "simulated fills always start from the best bid and ask"),
     *heritage("trade.", "leverage_max_cap", Fate.KEPT, "0, or at least 1: a cap of 0.999 once locked everything to 1x"),
     *heritage("trade.", "min_notional_usd", Fate.KEPT, "at least 10, which is the venue's own minimum"),
     *heritage(

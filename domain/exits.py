@@ -93,8 +93,17 @@ def exit_levels(
         state = replace(state, locked_stop=locked)
     if state.locked_stop is not None and (state.locked_stop - stop) * direction > 0:
         stop, rule = state.locked_stop, _locked_rule(holding, state, state.locked_stop, trade)
-    target = None if state.take_profit_taken else holding.entry_price + direction * state.tp_mult * atr
+    multiple = _target_multiple(state, trade)
+    target = None if multiple is None else holding.entry_price + direction * multiple * atr
     return ExitLevels(stop, rule, target if target is None or target > 0 else None, state)
+
+
+def _target_multiple(state: ExitState, trade: TradeConfig) -> float | None:
+    """Distance of the next take profit in ATRs: the partial one's own where it has one, then the full one's."""
+    apart = trade.enable_partial_tp and trade.tp_partial_atr_mult > 0
+    if state.take_profit_taken:
+        return state.tp_mult if apart else None  # with one level for both, the rest is left to the trailing stop
+    return trade.tp_partial_atr_mult if apart else state.tp_mult
 
 
 def after_partial_take_profit(holding: Holding, state: ExitState) -> ExitState:

@@ -58,7 +58,6 @@ class TradeConfig:
 
     # Orders and their limits.
     slippage_bps: Decimal = amount("10", "0", "1000", "slippage of simulated taker fills, in basis points")
-    use_bbo_for_fills: bool = switch(True, "simulated fills start from best bid and ask when known")
     min_notional_usd: Decimal = amount("10", "10", "1000000", "smallest order, in USD; the venue's own least is 10")
     bump_to_min_notional: bool = switch(False, "raise a too small entry to min_notional_usd instead of skipping it")
     max_total_margin_pct: Decimal = amount("0.60", "0.01", "1", "share of equity that all margins together may use")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_an_edit_is_in_force_within_three_seconds_and_a_broken_one_changes_nothi
         assert "overrides.yaml:3:5" in said
         assert "sl_atr_mult" in said, "a misspelt key comes with a suggestion"
         assert daemon.end(signal.SIGTERM) == 0
-    with sqlite3.connect(tmp_path / "paper-local.decisions.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / "paper-local.decisions.sqlite")) as connection:
         digests = [row[0] for row in connection.execute("SELECT DISTINCT config_digest FROM decisions ORDER BY at_ms")]
     assert len(digests) == 2, "decisions name the version they were made under: the first, then the edited one"
 
@@ -112,7 +113,7 @@ def test_a_second_daemon_on_the_same_ledger_is_refused_with_7(tmp_path: Path) ->
 def test_a_ledger_of_another_mode_is_refused_with_5(tmp_path: Path) -> None:
     with Daemon(tmp_path, {"AI_QUANT_RUN_FOR": "2"}) as daemon:
         assert daemon.process.wait(timeout=60) == 0, daemon.text[-3000:]
-    with sqlite3.connect(tmp_path / "paper-local.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / "paper-local.sqlite")) as connection, connection:
         connection.execute("UPDATE meta SET mode = 'live'")
     with Daemon(tmp_path) as other:
         assert other.process.wait(timeout=30) == 5
@@ -164,7 +165,7 @@ def _is_refused_again(line: dict[str, object], symbol: str) -> bool:
 
 
 def _rows(ledger: Path, query: str, *values: object) -> list[tuple[object, ...]]:
-    with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
         return connection.execute(query, values).fetchall()
 
 

@@ -386,6 +386,14 @@ def test_only_winners_in_their_stride_are_added_to(bench: Bench, changes: dict[s
     assert bench.refusal(**({"price": WINNING} | changes)) == refusal
 
 
+@pytest.mark.parametrize(("stop", "refusal"), [(100.0, None), (100.1, None), (100.11, "add_stop_room_atr")])
+def test_a_position_that_its_stop_is_about_to_end_is_not_added_to(
+    bench: Bench, stop: float, refusal: str | None
+) -> None:
+    bench.hold(locked_stop=stop)
+    assert bench.refusal(price=WINNING) == refusal
+
+
 def test_half_the_profit_is_enough_while_the_trend_gathers_in_calm(bench: Bench) -> None:
     bench.hold()
     gathering = make_row(adx_slope=0.8, atr_slope=0.0)

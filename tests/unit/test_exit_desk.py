@@ -244,6 +244,14 @@ def test_a_partial_take_profit_spends_the_target_and_locks_the_entry() -> None:
     assert bench.look(105.0) == []
 
 
+def test_after_a_partial_target_of_its_own_the_full_one_rests_for_all_that_is_left() -> None:
+    bench = Bench(tp_partial_atr_mult=1.5, trailing_start_atr=50.0, enable_breakeven_stop=False)
+    first = bench.open()[1]
+    assert (first.trigger and first.trigger.price, first.size) == (D("101.5"), D(1))
+    sent = bench.fill(SELL, "1", "101.5", bench.intent_of(first))
+    assert (TARGET, D(104), D(1)) in levels(sent)
+
+
 # ── getting out ──────────────────────────────────────────────────────────────────────────────────
 
 

@@ -196,3 +196,13 @@ def test_nothing_new_leaves_the_state_as_it_is() -> None:
     assert levels(100.0, state=state).state is state
     locked = replace(state, locked_stop=101.1)
     assert levels(101.5, state=locked).state is locked
+
+
+def test_a_partial_target_of_its_own_comes_first_and_the_full_one_closes_the_rest() -> None:
+    apart: dict[str, Any] = {"tp_partial_atr_mult": 1.5}
+    state = make_exit_state(tp_mult=4.0)
+    assert levels(100.0, state=state, **apart).take_profit == 101.5
+    spent = replace(state, take_profit_taken=True)
+    assert levels(100.0, state=spent, **apart).take_profit == 104.0
+    assert levels(100.0, state=spent).take_profit is None, "with one level for both the stop ends the rest"
+    assert levels(100.0, state=state, **apart, enable_partial_tp=False).take_profit == 104.0
