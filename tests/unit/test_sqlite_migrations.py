@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,7 +132,6 @@ def test_no_copy_can_be_made_so_nothing_is_migrated(tmp_path: Path) -> None:
 def test_two_chains_do_not_meet(tmp_path: Path) -> None:
     for kind in (CANDLES, DECISIONS):
         path = tmp_path / f"{kind.name}.sqlite"
-        with closing(engine.open_writer(path, kind)):
-            pass
+        engine.close(engine.open_writer(path, kind))
         names = {name for (name,) in run_sql(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
         assert "ledger_events" not in names
