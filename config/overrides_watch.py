@@ -14,9 +14,6 @@ from pathlib import Path
 from config.yaml_tree import MAX_CHARACTERS
 from domain.config_events import ABSENT, OverridesText
 
-LOOK_EVERY_MS = 400
-"""How often to call `poll`. With a second of settling, an edit is in force well within three."""
-
 _QUIET_AFTER_MS = 1_000
 """Looks are reported until the file has lain still this long, so that whoever waits for that hears of it."""
 

@@ -13,6 +13,7 @@ import time  # noqa: E402
 
 from config.load import Configuration  # noqa: E402
 from config.overrides_watch import wait_at_start_ms  # noqa: E402
+from config.suggestions import unknown_symbols  # noqa: E402
 from entrypoints.configuration import read_configuration  # noqa: E402
 from entrypoints.container import DaemonContainer, DaemonParts, refuse_unbuilt  # noqa: E402
 from entrypoints.exit_codes import ExitCode, exit_code_of, message_of  # noqa: E402
@@ -48,8 +49,7 @@ def main(arguments: list[str]) -> int:
 def _settled_configuration() -> Configuration:
     """The configuration; an overrides file that is just being written is waited for."""
     configuration = read_configuration()
-    wait_ms = wait_at_start_ms(configuration.first, time.time_ns() // 1_000_000)
-    if wait_ms > 0:
+    while (wait_ms := wait_at_start_ms(configuration.first, time.time_ns() // 1_000_000)) > 0:
         time.sleep(wait_ms / 1000)
         configuration = read_configuration()
     return configuration
@@ -61,6 +61,8 @@ async def _trade(configuration: Configuration) -> None:
     container.check_dependencies()
     parts: DaemonParts = container.parts()
     try:
+        for warning in unknown_symbols(configuration.book, parts.universe.symbols):
+            say(f"warning: {warning}")
         print(banner(settings, configuration.first.path, len(parts.universe)), flush=True)
         stop = asyncio.Event()
         _stop_on_signals(stop)

@@ -38,6 +38,7 @@ from domain.fees import BASE_TIER, FeeSchedule
 from domain.fills import Fill
 from domain.instruments import Universe, exact_price
 from domain.intents import OrderRequest, Side, TimeInForce, TriggerKind
+from domain.margin import is_liquidatable
 from domain.orders import Accepted, Rejected, RejectReason
 
 ZERO = Decimal(0)
@@ -392,7 +393,8 @@ class SimExchange:
         """Close everything at market once the account's value is below its maintenance margin."""
         if not self._book.account.positions:
             return
-        if self._book.account.value(mark) >= self._book.account.maintenance(self._universe, mark):
+        account = self._book.account
+        if not is_liquidatable(account.value(mark), [account.maintenance(self._universe, mark)]):
             return
         for held in self._book.all_resting():
             self._book.take_off(held.request.symbol, held.oid)

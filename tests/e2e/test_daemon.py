@@ -149,6 +149,14 @@ def test_a_start_that_cannot_be_says_why_once(tmp_path: Path, extra: dict[str, s
         assert "Traceback" not in daemon.text
 
 
+def test_overrides_of_a_symbol_that_is_not_there_are_warned_about_with_a_suggestion(tmp_path: Path) -> None:
+    path = overrides(tmp_path, "symbols:\n  kpepe:\n    trade:\n      sl_atr_mult: 3\n")
+    with Daemon(tmp_path, {"AI_QUANT_STRATEGY_YAML": str(path), "AI_QUANT_RUN_FOR": "1"}) as daemon:
+        assert daemon.process.wait(timeout=60) == 0, daemon.text[-3000:]
+        assert "'kpepe', which is not in this market" in daemon.text
+        assert "kPEPE" in daemon.text
+
+
 def test_a_misspelt_variable_is_warned_about_with_a_suggestion(tmp_path: Path) -> None:
     done = aiq(tmp_path, "show-config", "--changed", extra={"AI_QUANT_SEEED": "4"})
     assert done.returncode == 0

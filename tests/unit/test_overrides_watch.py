@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from application.strategy_manager import Accepted, StrategyManager
-from config.overrides_watch import LOOK_EVERY_MS, OverridesWatch, wait_at_start_ms
+from config.overrides_watch import OverridesWatch, wait_at_start_ms
 from config.yaml_reader import OverridesParser
 from config.yaml_tree import MAX_CHARACTERS
 from domain.config_events import OverridesText
 
 TWO = "global: {trade: {leverage_low: 2}}\n"
 THREE = "global: {trade: {leverage_low: 3}}\n"
+
+LOOK_EVERY_MS = 400
 
 
 @pytest.fixture
