@@ -9,11 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 from domain.instruments import Universe
 from domain.margin import maintenance_margin
 
 ZERO = Decimal(0)
+
+
+class PositionChange(NamedTuple):
+    """What an execution makes of a position: signed size and average entry after it, PnL of the part that it closed."""
+
+    size: Decimal
+    entry_price: Decimal
+    closed_pnl: Decimal
+
+
+def position_after(size: Decimal, entry_price: Decimal, signed_size: Decimal, price: Decimal) -> PositionChange:
+    """Average entry on growth, unchanged on decrease, a new entry on a flip (flat: `size` 0, any entry)."""
+    after = size + signed_size
+    if size * signed_size >= 0:
+        cost = entry_price * abs(size) + price * abs(signed_size)
+        return PositionChange(after, cost / abs(after), ZERO)
+    closing = min(abs(size), abs(signed_size))
+    closed_pnl = (price - entry_price) * closing * (1 if size > 0 else -1)
+    return PositionChange(after, entry_price if size * after >= 0 else price, closed_pnl)
 
 
 @dataclass(slots=True)
@@ -37,21 +57,14 @@ class VenueAccount:
     def execute(self, symbol: str, signed_size: Decimal, price: Decimal, fee: Decimal, leverage: Decimal) -> Decimal:
         """Book an execution; returns the PnL it closed."""
         held = self.positions.get(symbol)
-        before = held.size if held is not None else ZERO
-        after = before + signed_size
-        closed_pnl = ZERO
-        if held is None or before * signed_size > 0:
-            cost = (held.entry_price * abs(before) if held is not None else ZERO) + price * abs(signed_size)
-            self.positions[symbol] = VenuePosition(after, cost / abs(after), leverage)
+        before, entry_price = (ZERO, ZERO) if held is None else (held.size, held.entry_price)
+        after, entry_price, closed_pnl = position_after(before, entry_price, signed_size, price)
+        if after == 0:
+            self.positions.pop(symbol, None)
+        elif held is not None and before * after > 0 and before * signed_size < 0:
+            held.size = after
         else:
-            closing = min(abs(before), abs(signed_size))
-            closed_pnl = (price - held.entry_price) * closing * (1 if before > 0 else -1)
-            if after == 0:
-                del self.positions[symbol]
-            elif before * after > 0:
-                held.size = after
-            else:
-                self.positions[symbol] = VenuePosition(after, price, leverage)
+            self.positions[symbol] = VenuePosition(after, entry_price, leverage)
         self.cash += closed_pnl - fee
         return closed_pnl
 

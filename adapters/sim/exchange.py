@@ -250,8 +250,8 @@ class SimExchange:
         def execution(request: OrderRequest) -> Execution | None:
             if request.trigger is None:
                 return resting_fill(request, low, high)
-            if is_triggered(request, low, high):
-                return self._taken(request, trigger_touch(request, open_price))
+            if is_triggered(request.trigger, request.side, low, high):
+                return self._taken(request, trigger_touch(request.trigger, request.side, open_price))
             return None
 
         self._match_resting(symbol, execution, events)
@@ -263,7 +263,7 @@ class SimExchange:
         def execution(request: OrderRequest) -> Execution | None:
             if request.trigger is None:
                 return resting_fill(request, low=ask, high=bid)
-            if is_triggered(request, mid, mid):
+            if is_triggered(request.trigger, request.side, mid, mid):
                 return self._taken(request, ask if request.side is Side.BUY else bid)
             return None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from domain.instruments import Instrument, PriceRounding
-from domain.intents import OrderRequest, Side, TimeInForce, TriggerKind
+from domain.intents import OrderRequest, Side, TimeInForce, Trigger, TriggerKind
 
 BPS = Decimal(10_000)
 
@@ -75,17 +75,16 @@ def resting_fill(request: OrderRequest, low: Decimal, high: Decimal) -> Executio
     return Execution(request.limit_price, Liquidity.MAKER) if through else None
 
 
-def is_triggered(request: OrderRequest, low: Decimal, high: Decimal) -> bool:
-    """Whether the span low..high reaches the order's trigger price."""
-    trigger = request.trigger
-    assert trigger is not None, "only trigger orders are asked"
-    falling = (trigger.kind is TriggerKind.STOP_LOSS) == (request.side is Side.SELL)
-    return low <= trigger.price if falling else high >= trigger.price
+def is_triggered(trigger: Trigger, side: Side, low: Decimal, high: Decimal) -> bool:
+    """Whether the span low..high reaches a trigger's price; `side` is its order's."""
+    return low <= trigger.price if _waits_below(trigger, side) else high >= trigger.price
 
 
-def trigger_touch(request: OrderRequest, open_price: Decimal) -> Decimal:
+def trigger_touch(trigger: Trigger, side: Side, open_price: Decimal) -> Decimal:
     """The price a trigger meets inside a candle: its level, or the open where the market gapped over it."""
-    trigger = request.trigger
-    assert trigger is not None, "only trigger orders are asked"
-    falling = (trigger.kind is TriggerKind.STOP_LOSS) == (request.side is Side.SELL)
-    return min(open_price, trigger.price) if falling else max(open_price, trigger.price)
+    return min(open_price, trigger.price) if _waits_below(trigger, side) else max(open_price, trigger.price)
+
+
+def _waits_below(trigger: Trigger, side: Side) -> bool:
+    """A long's stop and a short's target wait for the price to fall."""
+    return (trigger.kind is TriggerKind.STOP_LOSS) == (side is Side.SELL)
