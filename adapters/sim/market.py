@@ -17,7 +17,7 @@ import numpy as np
 from adapters.sim.price_path import MinuteGrid, PricePath
 from adapters.sim.symbols import profiles
 from adapters.sim.tape import SECONDS, Tape, TapeWriter, fold
-from domain.candles import BoolColumn, CandleWindow, FloatColumn, Interval
+from domain.candles import BoolColumn, CandleWindow, FloatColumn, IntColumn, Interval
 from domain.instruments import Instrument
 from domain.market import Trade
 
@@ -55,6 +55,25 @@ class MinuteColumns:
     close: FloatColumn
     volume: FloatColumn
     traded: BoolColumn
+
+
+@dataclass(slots=True)
+class MinuteOfSeconds:
+    """One minute of all symbols as (second, symbol) tables: quotes, what rests at them, and the trades.
+
+    Where `traded` is false, the columns of the trade mean nothing.
+    """
+
+    bid: FloatColumn
+    ask: FloatColumn
+    bid_size: FloatColumn
+    ask_size: FloatColumn
+    traded: BoolColumn
+    offset_ms: IntColumn
+    price: FloatColumn
+    size: FloatColumn
+    buys: BoolColumn
+    tid: IntColumn
 
 
 class SimMarket:
@@ -104,6 +123,23 @@ class SimMarket:
         bid, ask = tape.resting_steps(at_ms % MINUTE_MS // SECOND_MS)
         return bid / tape.size_scale, ask / tape.size_scale
 
+    def seconds(self, open_ms: int) -> MinuteOfSeconds:
+        """Everything about the minute that opens at `open_ms`, second by second. Not remembered."""
+        tape = self._tape(open_ms)
+        bid_steps, ask_steps = tape.resting_steps(np.arange(SECONDS, dtype=np.int64)[:, None])
+        return MinuteOfSeconds(
+            bid=tape.bid_ticks / tape.price_scale,
+            ask=(tape.bid_ticks + tape.spread_ticks) / tape.price_scale,
+            bid_size=bid_steps / tape.size_scale,
+            ask_size=ask_steps / tape.size_scale,
+            traded=tape.traded,
+            offset_ms=tape.offset_ms,
+            price=tape.trade_ticks / tape.price_scale,
+            size=tape.size_steps / tape.size_scale,
+            buys=tape.buys,
+            tid=tape.tids,
+        )
+
     # ── one symbol ───────────────────────────────────────────────────────────────────────────
 
     def trades(self, symbol_id: int, start_ms: int, end_ms: int) -> list[Trade]:
@@ -129,16 +165,25 @@ class SimMarket:
 
     def candles(self, symbol_id: int, interval: Interval, start_ms: int, end_ms: int) -> CandleWindow:
         """Candles with open time in [start_ms, end_ms), oldest first; spans without a trade are absent."""
+        return self.counted_candles(symbol_id, interval, start_ms, end_ms)[0]
+
+    def counted_candles(
+        self, symbol_id: int, interval: Interval, start_ms: int, end_ms: int
+    ) -> tuple[CandleWindow, IntColumn]:
+        """`candles`, and the number of trades in each."""
         first = -(-start_ms // interval.ms) * interval.ms
         last = -(-end_ms // interval.ms) * interval.ms
         step = max(1, MINUTES_AT_ONCE // (interval.ms // MINUTE_MS)) * interval.ms
         times, columns = [np.empty(0, dtype=np.int64)], [np.empty((5, 0))]
+        counts = [np.empty(0, dtype=np.int64)]
         for begin in range(first, last, step):
-            spans, values = self._spans(symbol_id, interval, begin, min(begin + step, last))
+            spans, values, trades = self._spans(symbol_id, interval, begin, min(begin + step, last))
             times.append(begin + spans * interval.ms)
             columns.append(values)
+            counts.append(trades)
         symbol = self._profiles[symbol_id].instrument.symbol
-        return CandleWindow(symbol, interval, np.concatenate(times), *np.concatenate(columns, axis=1))
+        window = CandleWindow(symbol, interval, np.concatenate(times), *np.concatenate(columns, axis=1))
+        return window, np.concatenate(counts)
 
     def history(
         self, symbol_ids: Iterable[int], interval: Interval, start_ms: int, end_ms: int
@@ -175,8 +220,8 @@ class SimMarket:
 
     def _spans(
         self, symbol_id: int, interval: Interval, start_ms: int, end_ms: int
-    ) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], FloatColumn]:
-        """Which spans of the range saw a trade, and rows of their open, high, low, close and volume."""
+    ) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], FloatColumn, IntColumn]:
+        """Which spans of the range saw a trade, rows of their open, high, low, close and volume, and their trades."""
         per_span = interval.ms // MINUTE_MS
         minutes = (end_ms - start_ms) // MINUTE_MS
         tape = self._writer.tape(self._all[symbol_id : symbol_id + 1], self._grid(symbol_id, start_ms, minutes))
@@ -195,7 +240,7 @@ class SimMarket:
             folded.close.reshape(shape)[spans][rows, last],
             folded.volume_steps.reshape(shape)[spans].sum(axis=1) / tape.size_scale[0],
         )
-        return spans, np.stack(values)
+        return spans, np.stack(values), folded.trades.reshape(shape)[spans].sum(axis=1)
 
 
 def _columns(open_ms: int, tape: Tape, heard: BoolColumn | None) -> MinuteColumns:

@@ -76,8 +76,8 @@ class Tape:
         """Trade numbers of about the venue's length; they need not be unique between symbols."""
         return (hashed(self.chance, _SECOND + _TID_STREAM) >> np.uint64(14)).astype(np.int64)
 
-    def resting_steps(self, second: int) -> tuple[FloatColumn, FloatColumn]:
-        """Sizes at the bid and at the ask in one second, per column: a few trades' worth."""
+    def resting_steps(self, second: int | IntColumn) -> tuple[FloatColumn, FloatColumn]:
+        """Sizes at the bid and at the ask in one second, per column: a few trades' worth. Seconds may be rows."""
         chance = hashed(self.chance, second + _SIZE_STREAM)
         bid, ask = (
             np.rint(self.usual_steps * _RESTING_TRADES * _SIZES[(chance >> np.uint64(shift)) & np.uint64(0xFF)]) + 1.0
@@ -95,6 +95,7 @@ class CandleFold:
     low: FloatColumn
     close: FloatColumn
     volume_steps: FloatColumn
+    trades: IntColumn
     traded: BoolColumn
 
 
@@ -170,6 +171,7 @@ def fold(tape: Tape, heard: BoolColumn | None = None) -> CandleFold:
         low=np.where(traded, ticks, np.inf).min(axis=0) / tape.price_scale,
         close=ticks[last, columns] / tape.price_scale,
         volume_steps=steps.sum(axis=0),
+        trades=traded.sum(axis=0, dtype=np.int64),
         traded=np.asarray(traded.any(axis=0)),
     )
 
