@@ -22,6 +22,9 @@ _SECTIONS = {
         "why": "The last decisions on a symbol: every gate with its value and threshold.",
         "show-config": "Every setting and override in force, and where it comes from.",
     },
+    "Try": {
+        "venue": "Run a local venue that speaks Hyperliquid's protocol, with toy money.",
+    },
     "Research": {
         "backtesting": "Run the daemon's engine over candles of the past.",
         "lookahead-analysis": "Check a strategy for knowing the future.",
