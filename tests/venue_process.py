@@ -2,56 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tests.daemon_process import environment
-
-PATIENCE_S = 60
+from tests.daemon_process import PATIENCE_S, environment
 
 
-@dataclass(frozen=True, slots=True)
 class VenueProcess:
-    """`ready` is the line of JSON that `./aiq venue --json` prints."""
+    """A venue in a process of its own."""
 
-    process: subprocess.Popen[str]
-    ready: dict[str, Any]
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "entrypoints.cli", "venue", *arguments],
+            env=environment(folder),
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.out = ""
+        self.err = ""
 
-    @property
-    def url(self) -> str:
-        return str(self.ready["url"])
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
 
-    @property
-    def control_url(self) -> str:
-        return str(self.ready["control_url"])
-
-    def account(self, number: int) -> dict[str, str]:
-        """`address` and `key` of one of the toy accounts."""
-        found: dict[str, str] = self.ready["accounts"][number]
-        return found
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        self.out, self.err = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode
 
 
-@contextmanager
-def running_venue(user_dir: Any, *arguments: str) -> Iterator[VenueProcess]:
-    """Start `./aiq venue`, and make sure that it stops cleanly when it is told to."""
-    command = [sys.executable, "-m", "entrypoints.cli", "venue", "--json", *arguments]
-    process = subprocess.Popen(
-        command, env=environment(user_dir), cwd=user_dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
+@contextlib.contextmanager
+def venue(folder: Path, *arguments: str) -> Iterator[tuple[VenueProcess, dict[str, Any]]]:
+    running = VenueProcess(folder, "--json", *arguments)
     try:
-        line = process.stdout.readline()
-        assert line, f"the venue said nothing: {process.communicate()[1]}"
-        yield VenueProcess(process, json.loads(line))
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 0, errors
+        line = running.line()
+        assert line, running.process.communicate()[1]
+        yield running, json.loads(line)
     finally:
-        process.kill()
-        process.communicate()
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.communicate()

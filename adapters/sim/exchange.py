@@ -30,8 +30,10 @@ from adapters.sim.matching import (
     take,
     taker_price,
     trigger_touch,
+    within_limit,
     would_cross,
 )
+from adapters.sim.venue import words
 from domain.candles import CandleBatch
 from domain.events import AccountSnapshot, Event, FillArrived, FundingPaid, OrderCanceled, OrderOutcome, Quotes
 from domain.fees import BASE_TIER, FeeSchedule
@@ -202,6 +204,7 @@ class SimExchange:
             request,
             self._universe.instrument(request.symbol),
             self._book.account.size(request.symbol),
+            self._mid(request.symbol) if request.symbol in self._bid else None,
             affords=request.reduce_only or self._affords(request),
         )
         if refusal is not None:
@@ -214,7 +217,7 @@ class SimExchange:
             return
         bid, ask = self._bid[request.symbol], self._ask[request.symbol]
         if request.time_in_force is TimeInForce.ALO and would_cross(request, bid, ask):
-            text = f"Post only order would have immediately matched, bbo was {bid}@{ask}."
+            text = words.alo_would_match(bid, ask)
             self._refuse(held, Rejected(RejectReason.POST_ONLY_WOULD_MATCH, text), events)
             return
         execution = None
@@ -226,11 +229,19 @@ class SimExchange:
         elif rests_first(request):
             self._rest(held, events)
         else:
-            text = "Order could not immediately match against any resting orders."
-            self._refuse(held, Rejected(RejectReason.NO_IMMEDIATE_MATCH, text), events)
+            self._refuse(held, Rejected(RejectReason.NO_IMMEDIATE_MATCH, words.IOC_NO_MATCH), events)
 
     def _affords(self, request: OrderRequest) -> bool:
+        """Whether the account can carry an order beside its positions and what rests already."""
         used = self._book.account.initial_margin(self._mid)
+        used += sum(
+            (
+                held.remaining * held.request.limit_price / held.request.leverage
+                for held in self._book.all_resting()
+                if not held.request.reduce_only
+            ),
+            ZERO,
+        )
         new = request.size * request.limit_price / request.leverage
         return used + new <= self._book.account.value(self._mid)
 
@@ -281,9 +292,13 @@ class SimExchange:
             if not self._book.rests(held):
                 continue
             execution = execution_of(held.request)
-            if execution is not None:
-                self._book.take_off(symbol, held.oid)
+            if execution is None:
+                continue
+            self._book.take_off(symbol, held.oid)
+            if within_limit(held.request.side, execution.price, held.request.limit_price):
                 self._execute(held, execution, events)
+            else:  # a trigger that fired where its own limit forbids what the market pays
+                events.append(self._end(held.request.cloid, "canceled"))
 
     def _execute(self, held: HeldOrder, execution: Execution, events: list[Event]) -> None:
         """Fill all that remains of an order at one price; reduce-only never more than the position."""

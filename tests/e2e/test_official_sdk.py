@@ -6,6 +6,7 @@ understands at the real venue.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -19,32 +20,34 @@ from hyperliquid.info import Info  # type: ignore[import-untyped]
 from hyperliquid.utils.signing import get_timestamp_ms  # type: ignore[import-untyped]
 from hyperliquid.utils.types import Cloid  # type: ignore[import-untyped]
 
-from tests.venue_process import VenueProcess, running_venue
+from tests.venue_process import venue as running_venue
 
 pytestmark = pytest.mark.xdist_group("official_sdk")
 
 ACCOUNTS = 12
 BALANCE = 100_000.0
 HOUR_MS = 3_600_000
+Ready = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueProcess]:
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ready]:
     options = ("--symbols", "6", "--seed", "7", "--accounts", str(ACCOUNTS), "--balance", "100000", "--no-limits")
-    with running_venue(tmp_path_factory.mktemp("sdk"), *options) as started:
-        yield started
+    with running_venue(tmp_path_factory.mktemp("sdk"), *options) as (running, ready):
+        yield ready
+        assert running.end(signal.SIGTERM) == 0
 
 
 class Trader:
     """One toy account with the SDK's two halves, and what it expects to be true."""
 
-    def __init__(self, venue: VenueProcess, number: int) -> None:
-        account = venue.account(number)
+    def __init__(self, venue: Ready, number: int) -> None:
+        account = venue["accounts"][number]
         self.address = account["address"]
         self.wallet = Account.from_key(account["key"])
-        self.url = venue.url
-        self.info = Info(venue.url, skip_ws=True)
-        self.exchange = Exchange(self.wallet, venue.url)
+        self.url = venue["url"]
+        self.info = Info(self.url, skip_ws=True)
+        self.exchange = Exchange(self.wallet, self.url)
 
     def mid(self, coin: str) -> float:
         return float(self.info.all_mids()[coin])
@@ -69,7 +72,7 @@ class Trader:
 
 
 @pytest.fixture
-def trader(venue: VenueProcess, request: pytest.FixtureRequest) -> Trader:
+def trader(venue: Ready, request: pytest.FixtureRequest) -> Trader:
     """Every test has an account to itself."""
     return Trader(venue, _NUMBERS.index(request.node.name))
 
@@ -112,10 +115,10 @@ def eventually(what: Callable[[], object], patience_s: float = 20.0) -> Any:
 # ── what everybody may ask ───────────────────────────────────────────────────────────────────
 
 
-def test_market_queries(trader: Trader, venue: VenueProcess) -> None:
+def test_market_queries(trader: Trader, venue: Ready) -> None:
     info, now = trader.info, get_timestamp_ms()
     meta = info.meta()
-    assert [each["name"] for each in meta["universe"]] == venue.ready["symbols"]
+    assert [each["name"] for each in meta["universe"]] == venue["symbols"]
     again, contexts = info.meta_and_asset_ctxs()
     assert again == meta and len(contexts) == len(meta["universe"])
     mids = info.all_mids()
@@ -392,7 +395,7 @@ def test_leverage_and_isolated_margin(trader: Trader) -> None:
     trader.exchange.market_close("HYPE")
 
 
-def test_schedule_cancel(trader: Trader, venue: VenueProcess) -> None:
+def test_schedule_cancel(trader: Trader) -> None:
     early = trader.exchange.schedule_cancel(get_timestamp_ms() + 10_000)
     assert early["response"] == (
         "Cannot set scheduled cancel time until enough volume traded. Required: $1000000. Traded: $0.00."
@@ -492,10 +495,10 @@ def test_expiry_and_money(trader: Trader) -> None:
 # ── streams ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_every_perp_channel(venue: VenueProcess, trader: Trader) -> None:
+def test_every_perp_channel(venue: Ready, trader: Trader) -> None:
     """Subscribe to everything that the SDK knows for perps, trade, and find the same story in every channel."""
     heard: dict[str, list[Any]] = {}
-    info = Info(venue.url)
+    info = Info(venue["url"])
     try:
         user = {"user": trader.address}
         subscriptions: list[dict[str, Any]] = [

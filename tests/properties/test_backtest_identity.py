@@ -326,7 +326,7 @@ def test_a_change_in_one_candle_changes_the_digest() -> None:
     digest = run(7, batches).record.digest
     last = batches[-20]
     batches[-20] = CandleBatch(
-        last.interval, last.open_ms, last.ids, last.open * 1.5, last.high * 1.5, last.low, last.close, last.volume
+        last.interval, last.open_ms, last.ids, last.open * 1.03, last.high * 1.03, last.low, last.close, last.volume
     )
     assert run(7, batches).record.digest != digest
 

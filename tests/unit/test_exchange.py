@@ -142,7 +142,7 @@ def test_post_only_is_refused_with_the_touch_when_it_would_match() -> None:
     market = CandleMarket()
     market.exchange.submit(order(BUY, "1", "100", time_in_force=ALO), START_MS)
     outcome = outcome_of(market.candle(100, 101, 99, 100))
-    expected = "Post only order would have immediately matched, bbo was 100.0@100.0."
+    expected = "Post only order would have immediately matched, bbo was 100@100."
     assert outcome == Rejected(RejectReason.POST_ONLY_WOULD_MATCH, expected)
 
 
@@ -228,6 +228,38 @@ def test_a_gap_over_a_trigger_fills_at_the_open(side: Side, kind: TriggerKind, l
     market.flat(100)
     (fill,) = fills_in(market.candle(open_, 110, 90, 100))
     assert fill.price == Decimal(str(open_))
+
+
+@pytest.mark.parametrize(
+    ("side", "kind", "level"), [(SELL, SL, "100"), (SELL, TP, "99.9"), (BUY, SL, "100"), (BUY, TP, "100.1")]
+)
+def test_a_trigger_that_the_price_has_reached_already_is_refused(side: Side, kind: TriggerKind, level: str) -> None:
+    market = CandleMarket()
+    market.hold(side.opposite, "2", 100)
+    rest_trigger(market, side, "2", level, kind)
+    assert refusal_of(market.flat(100)) is RejectReason.BAD_TRIGGER
+
+
+def test_a_fired_trigger_never_fills_beyond_its_own_limit() -> None:
+    market = CandleMarket()
+    market.hold(BUY, "2", 100)
+    stop = Trigger(SL, Decimal(95))
+    market.exchange.submit(
+        order(SELL, "2", "93", cloid="sl", time_in_force=GTC, reduce_only=True, trigger=stop), market.open_ms
+    )
+    market.flat(100)
+    events = market.candle(92, 100, 91, 100)
+    assert not fills_in(events)
+    assert ended(events) == [("sl", "canceled")]
+    assert market.exchange.account.size("BTC") == 2
+
+
+def test_resting_orders_hold_margin() -> None:
+    market = CandleMarket(cash="100")
+    market.exchange.submit(order(BUY, "6", "90", cloid="first", time_in_force=GTC), market.open_ms)
+    market.flat(100)
+    market.exchange.submit(order(BUY, "6", "90", cloid="second", time_in_force=GTC), market.open_ms)
+    assert refusal_of(market.flat(100)) is RejectReason.INSUFFICIENT_MARGIN
 
 
 @pytest.mark.parametrize("side", [SELL, BUY])

@@ -361,6 +361,23 @@ def test_a_trigger_on_the_wrong_side_is_refused(floor: Floor, kind: TriggerKind,
     assert floor.one(floor.bob, trigger(kind, SELL, level, "90", "1")) == Refused(words.BAD_TRIGGER + " asset=0")
 
 
+def test_a_limit_target_that_rests_after_firing_ends_its_sibling_when_it_fills(floor: Floor) -> None:
+    group = (
+        spec(BUY, "99", "1"),
+        trigger(SL, SELL, "95", "90", "1"),
+        trigger(TP, SELL, "110", "112", "1", is_market=False),
+    )
+    floor.place(floor.bob, *group, grouping=Grouping.NORMAL_TPSL)
+    floor.one(floor.ann, spec(SELL, "99", "1"))
+    floor.mark("BTC", "110")
+    assert floor.exchange.books["BTC"].best_ask == 112
+    floor.story()
+    floor.one(floor.ann, spec(BUY, "112", "0.4", Tif.IOC))
+    told = [each for each in floor.story() if each[0] == "0xb"]
+    assert ("0xb", "siblingFilledCanceled", "1") in told
+    assert floor.bob.size("BTC") == Decimal("0.6")
+
+
 def test_position_tpsl_follows_the_position_and_ends_with_it(floor: Floor) -> None:
     long_btc(floor)
     pair = (trigger(SL, SELL, "95", "90", "0"), trigger(TP, SELL, "110", "104", "0"))
@@ -463,6 +480,17 @@ def test_closing_an_isolated_position_gives_its_margin_back(floor: Floor) -> Non
     assert floor.bob.fills[-1].closed_pnl == Decimal("0.342")
 
 
+def test_closing_half_of_an_isolated_position_leaves_half_of_its_cash(floor: Floor) -> None:
+    floor.exchange.update_leverage(floor.bob, 1, is_cross=False, leverage=10)
+    floor.one(floor.ann, spec(SELL, "37.829", "2", asset=1))
+    floor.one(floor.bob, spec(BUY, "37.829", "2", asset=1))
+    before = floor.bob.positions["HYPE"].raw_usd
+    assert before is not None
+    floor.one(floor.ann, spec(BUY, "38", "1", asset=1))
+    floor.one(floor.bob, spec(SELL, "38", "1", Tif.IOC, asset=1, reduce_only=True))
+    assert floor.bob.positions["HYPE"].raw_usd == before / 2 - floor.bob.fills[-1].fee
+
+
 @pytest.mark.parametrize(
     ("leverage", "is_cross", "text"),
     [(0, True, words.BAD_LEVERAGE), (41, True, words.BAD_LEVERAGE), (5, False, words.NO_SWITCH_WITH_POSITION)],
@@ -538,6 +566,18 @@ def test_far_below_maintenance_the_vault_takes_everything(floor: Floor) -> None:
     floor.mark("BTC", "92")
     assert not poor.positions and poor.cash == 0
     assert floor.exchange.accounts[VAULT].size("BTC") == Decimal("1.5")
+
+
+def test_a_loss_beyond_the_account_is_the_vaults(floor: Floor) -> None:
+    poor = floor.exchange.open_account("0xc", cash=Decimal("10.1"))
+    floor.exchange.update_leverage(poor, 0, is_cross=True, leverage=40)
+    floor.one(floor.ann, spec(SELL, "100", "3"))
+    floor.one(poor, spec(BUY, "100", "3"))
+    floor.one(floor.bob, spec(BUY, "90", "9"))
+    floor.mark("BTC", "97.6")
+    assert not poor.positions
+    assert poor.cash == 0
+    assert floor.exchange.accounts[VAULT].cash < -19
 
 
 def test_a_large_position_is_liquidated_in_parts_with_a_pause(floor: Floor) -> None:

@@ -122,12 +122,12 @@ class TestSockets:
         limits.unsubscribe(IP, None)
         assert limits.subscribe(IP, None) is None
 
-    def test_ten_users_however_often_each(self) -> None:
+    def test_fifteen_users_however_often_each(self) -> None:
         limits = IpLimits(Limits())
-        for number in range(10):
+        for number in range(15):
             assert limits.subscribe(IP, f"user {number}") is None
             assert limits.subscribe(IP, f"user {number}") is None
-        assert limits.subscribe(IP, "one more") == "Cannot track more than 10 total users."
+        assert limits.subscribe(IP, "one more") == "Cannot track more than 15 total users."
         assert limits.subscribe(IP, None) is None
         limits.unsubscribe(IP, "user 3")
         assert limits.subscribe(IP, "one more") is not None
@@ -135,10 +135,10 @@ class TestSockets:
         assert limits.subscribe(IP, "one more") is None
 
     def test_the_text_names_the_limit(self) -> None:
-        limits = IpLimits(replace(Limits(), users=15))
-        for number in range(15):
+        limits = IpLimits(replace(Limits(), users=4))
+        for number in range(4):
             assert limits.subscribe(IP, f"user {number}") is None
-        assert limits.subscribe(IP, "one more") == "Cannot track more than 15 total users."
+        assert limits.subscribe(IP, "one more") == "Cannot track more than 4 total users."
 
     def test_100_posts_in_flight(self) -> None:
         limits = IpLimits(Limits())

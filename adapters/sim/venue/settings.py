@@ -37,7 +37,7 @@ class Limits:
     connections: int = 10
     new_connections_per_minute: int = 30
     subscriptions: int = 1_000
-    users: int = 10
+    users: int = 15
     messages_per_minute: int = 2_000
     inflight_posts: int = 100
     address_requests: int = 10_000

@@ -399,7 +399,9 @@ class SpotSend(Timed, tag="spotSend"):
 UserAction = (
     ApproveAgent | UsdClassTransfer | SendAsset | ApproveBuilderFee | UserSetAbstraction | UsdSend | Withdraw | SpotSend
 )
-Action = (
+TreasuryAction = ReserveRequestWeight | CreateSubAccount | SubAccountTransfer | SetReferrer | UserAction
+"""What moves money or rights."""
+TradingAction = (
     Order
     | Cancel
     | CancelByCloid
@@ -410,14 +412,10 @@ Action = (
     | UpdateIsolatedMargin
     | TopUpIsolatedOnlyMargin
     | Noop
-    | ReserveRequestWeight
-    | CreateSubAccount
-    | SubAccountTransfer
-    | SetReferrer
     | TwapOrder
     | TwapCancel
-    | UserAction
 )
+Action = TradingAction | TreasuryAction
 
 
 class HexSignature(Struct):

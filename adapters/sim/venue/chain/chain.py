@@ -28,15 +28,17 @@ from adapters.sim.venue.chain.actions import (
     ReserveRequestWeight,
     SetReferrer,
     SubAccountTransfer,
+    TradingAction,
+    TreasuryAction,
     UserSigned,
     canonical,
     decode_envelope,
 )
 from adapters.sim.venue.chain.answers import Answer, err
-from adapters.sim.venue.chain.execution import Execution, RunningMarket, TradingAction
+from adapters.sim.venue.chain.execution import Execution, RunningMarket
 from adapters.sim.venue.chain.signers import Signers
 from adapters.sim.venue.chain.signing import Signature, recover_l1, recover_user_signed
-from adapters.sim.venue.chain.treasury import Treasury, TreasuryAction
+from adapters.sim.venue.chain.treasury import Treasury
 from adapters.sim.venue.exchange.accounts import VenueAccount
 from adapters.sim.venue.exchange.exchange import Exchange
 from adapters.sim.venue.exchange.orders import Tif

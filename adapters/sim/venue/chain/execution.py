@@ -18,6 +18,7 @@ from adapters.sim.venue.chain.actions import (
     Priority,
     ScheduleCancel,
     TopUpIsolatedOnlyMargin,
+    TradingAction,
     TwapCancel,
     TwapOrder,
     UpdateIsolatedMargin,
@@ -35,21 +36,6 @@ MOST_PRIORITY = 80_000
 MOST_BUILDER_FEE = 100
 """Tenths of a basis point, on perps."""
 BUILDER_FEE_PER_PERCENT = 1_000
-
-TradingAction = (
-    Order
-    | Cancel
-    | CancelByCloid
-    | Modify
-    | BatchModify
-    | ScheduleCancel
-    | UpdateLeverage
-    | UpdateIsolatedMargin
-    | TopUpIsolatedOnlyMargin
-    | Noop
-    | TwapOrder
-    | TwapCancel
-)
 
 
 class RunningMarket(Protocol):

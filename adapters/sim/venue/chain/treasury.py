@@ -20,6 +20,7 @@ from adapters.sim.venue.chain.actions import (
     SetReferrer,
     SpotSend,
     SubAccountTransfer,
+    TreasuryAction,
     UsdClassTransfer,
     UsdSend,
     UserSetAbstraction,
@@ -41,21 +42,6 @@ SUB_ACCOUNTS = 10
 PERP_DECIMALS = 6
 SPOT_DECIMALS = 8
 MOST_BUILDER_PERCENT = Decimal(1)
-
-TreasuryAction = (
-    ReserveRequestWeight
-    | CreateSubAccount
-    | SubAccountTransfer
-    | SetReferrer
-    | ApproveAgent
-    | UsdClassTransfer
-    | SendAsset
-    | ApproveBuilderFee
-    | UserSetAbstraction
-    | UsdSend
-    | Withdraw
-    | SpotSend
-)
 """What is answered here; everything else is trading."""
 
 

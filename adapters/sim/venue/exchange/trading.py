@@ -49,10 +49,6 @@ def match(
             state.cancel_order(maker, Status.SELF_TRADE_CANCELED)
             continue
         step = min(taker.size, maker.size, _tradable(state, maker))
-        if taker.reduce_only:
-            step = min(step, reducible(state, taker))
-            if step == 0:
-                break
         if step == 0:
             state.cancel_order(maker, Status.REDUCE_ONLY_CANCELED)
             continue

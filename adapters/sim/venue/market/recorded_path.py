@@ -8,7 +8,6 @@ from hashes of (seed, symbol, candle, slot), and the trades of a candle fold bac
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from adapters.sim.market import FUNDING_BASE, HOUR_MS, MINUTE_MS, SECOND_MS, MinuteOfSeconds
 from adapters.sim.noise import hashed
 from adapters.sim.venue.market.candle_trades import SLOT_SECONDS, CandleColumns, SlotTrades, on_tick, slot_trades
+from adapters.sim.venue.market.minute_seconds import MinuteSeconds
 from adapters.sim.venue.market.path import PathSecond
 from domain.candles import CandleWindow, FloatColumn, IntColumn, Interval
 from domain.instruments import MAX_PRICE_DECIMALS, Instrument
@@ -66,34 +66,13 @@ class RecordedPath:
         self._first_row = np.cumsum([0, *(len(window) for window in windows[:-1])])
         self._decimals = np.array([each.size_decimals for each in instruments], dtype=np.int64)
         self._size_scale: FloatColumn = np.array([10.0**each.size_decimals for each in instruments])
-        self._minutes: OrderedDict[int, MinuteOfSeconds] = OrderedDict()
+        self._seconds = MinuteSeconds(lambda minute_ms: self._minute(minute_ms - shift_ms))
 
     def instruments(self) -> tuple[Instrument, ...]:
         return self._instruments
 
     def second(self, open_ms: int) -> PathSecond:
-        into_minute = open_ms % MINUTE_MS
-        minute_ms = open_ms - into_minute
-        minute = self._minutes.get(minute_ms)
-        if minute is None:
-            minute = self._minutes[minute_ms] = self._minute(minute_ms - self._shift_ms)
-            while len(self._minutes) > MINUTES_CACHED:
-                self._minutes.popitem(last=False)
-        row, past = divmod(into_minute, SECOND_MS)
-        assert past == 0, "a second is asked for by its open time"
-        return PathSecond(
-            open_ms,
-            minute.bid[row],
-            minute.ask[row],
-            minute.bid_size[row],
-            minute.ask_size[row],
-            minute.traded[row],
-            minute.offset_ms[row],
-            minute.price[row],
-            minute.size[row],
-            minute.buys[row],
-            minute.tid[row],
-        )
+        return self._seconds.second(open_ms)
 
     def candles(self, place: int, interval: Interval, start_ms: int, end_ms: int) -> tuple[CandleWindow, IntColumn]:
         window = self._windows[place]
