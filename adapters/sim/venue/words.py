@@ -25,9 +25,6 @@ IOC_NO_MATCH = "Order could not immediately match against any resting orders."
 BAD_TRIGGER = "Invalid TP/SL price."
 NO_LIQUIDITY = "No liquidity available for market order."
 OPEN_INTEREST_CAPPED = "Order would increase open interest while open interest is capped"
-TOO_AGGRESSIVE_AT_CAP = "Order rejected due to price more aggressive than oracle while at open interest cap"
-OPEN_INTEREST_TOO_QUICKLY = "Order would increase open interest too quickly"
-TOO_FAR_FROM_ORACLE = "Order price too far from oracle"
 MAX_POSITION = "Order would cause position to exceed margin tier limit at current leverage"
 ZERO_SIZE = "Order has zero size."
 BAD_SIZE = "Order has invalid size."
@@ -76,7 +73,6 @@ def modify_failed(reason: str) -> str:
 MAIN_IS_TRIGGER = "Main order cannot be trigger order."
 BAD_TRIGGER_COUNT = "Unexpected number of trigger orders."
 ORDERS_EMPTY = "Orders are empty."
-OVER_WEIGHT = "Signed action over weight limit of 200."
 
 
 def over_weight(limit: int) -> str:
@@ -87,7 +83,6 @@ def over_weight(limit: int) -> str:
 
 BAD_LEVERAGE = "Invalid leverage value"
 NO_SWITCH_WITH_POSITION = "Cannot switch leverage type with open position."
-CROSS_NOT_ALLOWED = "Cross margin is not allowed for this asset."
 CROSS_NO_DECREASE = (
     "Cross position does not have sufficient margin available to decrease leverage. "
     "To decrease leverage, deposit more collateral."
@@ -101,7 +96,6 @@ EMPTY_POSITION = "Cannot update margin for empty position."
 ZERO_MARGIN_UPDATE = "Update to isolated margin cannot be zero."
 NO_MARGIN_FOR_INCREASE = "Account does not have sufficient margin available for increase."
 NO_MARGIN_FOR_REDUCTION = "Position does not have sufficient margin for reduction."
-STRICT_ISOLATED = "Cannot remove isolated margin for this asset. To remove margin, reduce the position."
 
 
 # -- signature, nonce, account ---------------------------------------------------------------------------------------
@@ -111,10 +105,8 @@ NONCE_MISMATCH = "Nonce mismatch."
 WRONG_NETWORK = "Mainnet and testnet require different signature."
 EXPIRED = "Action already expired."
 NO_EXPIRY_HERE = "expiresAfter is not supported for user-signed actions."
-HALTED = "Trading is halted while the network is upgraded."
 VAULT_NOT_ALLOWED = "Vault may not perform this action."
 TOO_MANY_SUB_ACCOUNTS = "Too many sub-accounts."
-PENDING_AGENT_REMOVAL = "User has pending agent removal"
 AGENT_TAKEN = "Extra agent already used."
 NO_SUCH_AGENT = "Extra agent does not exist."
 LONGEST_AGENT_NAME = 16
@@ -210,7 +202,6 @@ BAD_DEX = "Invalid perp dex"
 TWAP_GONE = "TWAP was never placed, already canceled, or filled."
 BAD_BUILDER_FEE = "Builder fee rate is too large."
 BAD_REFERRAL = "Referral code does not exist."
-REFERRER_ALREADY_SET = "Referrer already set."
 BAD_ABSTRACTION = "Invalid account abstraction."
 
 
