@@ -22,6 +22,7 @@ _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
 _QUOTED = re.compile(r"""(?P<quote>["'])(?P<text>[^"']*)(?P=quote)\s*(#.*)?""")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|MNEMONIC|SEED_PHRASE")
+_KEY_LIKE = re.compile(r"[0-9a-fA-F]{60,}")
 _KNOWN = frozenset(variable.name for variable in VARIABLES)
 
 
@@ -59,6 +60,16 @@ def unknown_variables(names: Mapping[str, object]) -> tuple[str, ...]:
 def is_secret(name: str) -> bool:
     """Whether a variable's value must not be shown."""
     return _SECRET.search(name.upper()) is not None
+
+
+def looks_like_a_key(text: str) -> bool:
+    """Whether a text, meant as whatever, may be a private key that somebody put into the wrong place."""
+    return _KEY_LIKE.search(text) is not None
+
+
+def names_a_file(name: str) -> bool:
+    """Whether a variable of secrets holds none itself: a file's path or a consent may be shown."""
+    return name.endswith(("_FILE", "_KEYSTORE", "_CONSENT"))
 
 
 def _read_dotenv(text: str, path: str) -> tuple[dict[str, Written], list[ConfigProblem]]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from config.environment import is_secret
+from config.environment import is_secret, looks_like_a_key, names_a_file
 from config.load import Configuration
 from config.variables import VARIABLES
+from domain.field_rules import MASK as MASK
 from domain.field_rules import text_of
 from domain.strategy_config import DEFAULT_ORIGIN, StrategyBook, leaves
-
-MASK = "********"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,9 @@ def override_rows(book: StrategyBook, symbol: str) -> tuple[ConfigRow, ...]:
 
 
 def masked(name: str, shown: str) -> str:
-    """A value fit to be shown: a mask for the value of a variable that is a secret."""
-    return MASK if shown and is_secret(name) else shown
+    """A value fit to be shown: a mask for the value of a secret, and for whatever looks like a key."""
+    hidden = looks_like_a_key(shown) or (is_secret(name) and not names_a_file(name))
+    return MASK if shown and hidden else shown
 
 
 def _symbol_rows(book: StrategyBook, symbol: str) -> Iterator[ConfigRow]:

@@ -30,7 +30,7 @@ VARIABLES = (
     *heritage(_P, "CANDLE_CLOSE_GRACE_MS", Fate.KEPT, "default 1000 (was 2000); waits after the candle's end"),
     *heritage(_P, "DB_TIMEOUT_S", Fate.DROPPED, "one writer: nothing waits for a lock"),
     *heritage(_P, "LOCK_PATH", Fate.DROPPED, "the lock lies beside the ledger it protects"),
-    *heritage(_P, "SECRETS_PATH", Fate.LATER, "keys come with the Hyperliquid adapter"),
+    *heritage(_P, "SECRETS_PATH", Fate.RENAMED, "AI_QUANT_AGENT_KEY_FILE, a file that holds nothing but the key"),
     *heritage(_P, "STRATEGY_TOML", Fate.DROPPED, "YAML only"),
     *heritage(_P, "STRATEGY_CHANGELOG", Fate.DROPPED, "decisions carry the digest of the config in force"),
     *heritage(_P, "STRATEGY_MODE_FILE", Fate.DROPPED, "the mode is chosen at start, by AI_QUANT_STRATEGY_MODE"),

@@ -6,18 +6,19 @@ is collected, with the variable, what was given, what is allowed and what to do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from config.environment import Written, is_secret
+from config.environment import Written, is_secret, looks_like_a_key
 from config.suggestions import did_you_mean
 from config.variables import RISK_KEYS, VARIABLES, LogFormat, LogLevel, Mode, Network, Variable
 from config.yaml_tree import shortened
 from domain.candles import Interval
-from domain.field_rules import Kind, Refusal, Value, read_value
+from domain.field_rules import Kind, Refusal, SecretText, Value, read_value
 from domain.strategy_config import ConfigLayer, Given, StrategyBook
 from ports.strategy_config import ConfigProblem
 
@@ -26,11 +27,13 @@ SWITCH_WORDS |= dict.fromkeys(("false", "no", "n", "off"), False)
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600}
 _LOCAL_TIME_SCALE = 60.0
+_LOOPBACK = re.compile(r"http://(127(\.[0-9]{1,3}){3}|localhost|\[::1\])(:|/|$)")
+_ADDRESS_FIELDS = ("account_address", "vault_address")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a start needs to know besides the strategy's config. Holds no secrets.
+    """Everything a start needs to know besides the strategy's config. Its one secret is behind a mask.
 
     `time_scale`: simulated milliseconds per real one. `symbols`: empty means all of the market.
     """
@@ -63,7 +66,14 @@ class Settings:
     risk_max_daily_loss_usd: Decimal | None
     risk_max_entry_orders_per_min: int | None
     risk_max_entry_orders_per_min_per_symbol: int | None
+    venue_url: str | None
     account_address: str | None
+    vault_address: str | None
+    agent_key_file: Path | None
+    agent_keystore: Path | None
+    agent_keystore_passphrase_file: Path | None
+    agent_key: SecretText | None
+    master_key_consent: str | None
     live_enable: bool
     live_confirm: str | None
 
@@ -82,7 +92,8 @@ def read_settings(written: Mapping[str, Written]) -> tuple[dict[str, Given], lis
             continue
         value = _read(variable, source.text.strip())
         if isinstance(value, Refusal):
-            message = value.message if is_secret(variable.name) else f"{value.message} (got '{shortened(source.text)}')"
+            silent = is_secret(variable.name) or looks_like_a_key(source.text)
+            message = value.message if silent else f"{value.message} (got '{shortened(source.text)}')"
             problems.append(ConfigProblem(source.place, variable.name, message + _near(variable, source.text)))
         else:
             given[variable.field] = Given(value, source.place, variable.name)
@@ -116,8 +127,11 @@ def resolve(given: GivenSettings, *, root: Path) -> tuple[Settings, list[ConfigP
     chosen["symbols"] = chosen["symbols"] or ()
     chosen["interval"] = chosen["interval"] or (Interval.M1 if local else Interval.H1)
     problems = _time_scale_problems(given, paper=paper, local=local)
+    problems += _venue_problems(given, network)
     chosen["time_scale"] = chosen["time_scale"] or (_LOCAL_TIME_SCALE if paper and local else 1.0)
     chosen["strategy_yaml"] = _path(chosen["strategy_yaml"], default_overrides(root))
+    for field in ("agent_key_file", "agent_keystore", "agent_keystore_passphrase_file"):
+        chosen[field] = None if chosen[field] is None else Path(chosen[field]).expanduser()
     chosen["user_dir"] = user_dir = _path(chosen["user_dir"], root / "user_data")
     chosen["db_path"] = ledger = _path(chosen["db_path"], user_dir / _ledger_name(chosen))
     market = ledger.with_suffix(".market.sqlite") if local else user_dir / f"market-{network.value}.sqlite"
@@ -132,12 +146,14 @@ def default_overrides(root: Path) -> Path:
 def _read(variable: Variable, text: str) -> Value | Refusal:
     if variable.rule.kind is not Kind.SYMBOLS:
         words = text.lower() if variable.rule.kind is Kind.SWITCH else text  # `1M` is a month, not a minute
-        return read_value(variable.rule, words, SWITCH_WORDS)
+        value = read_value(variable.rule, words, SWITCH_WORDS)
+        return SecretText(value) if variable.secret and isinstance(value, str) else value
     symbols: list[str] = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         read = read_value(variable.rule, item)
         if isinstance(read, Refusal):
-            return Refusal(f"must be symbols, comma-separated, such as BTC,kPEPE; '{shortened(item)}' {read.message}")
+            shown = "one item" if looks_like_a_key(item) else f"'{shortened(item)}'"
+            return Refusal(f"must be symbols, comma-separated, such as BTC,kPEPE; {shown} {read.message}")
         if item not in symbols:
             symbols.append(item)
     return tuple(symbols)
@@ -169,6 +185,28 @@ def _time_scale_problems(given: GivenSettings, *, paper: bool, local: bool) -> l
         return []
     message = "time-lapse exists for paper on the local market only; remove it, or set it to 1"
     return [ConfigProblem(entry.place, entry.scope, message)]
+
+
+def _venue_problems(given: GivenSettings, network: Network) -> list[ConfigProblem]:
+    """Settings of venue, account and key that each keep their rule, and together cannot be meant."""
+    problems = []
+
+    def refuse(field: str, message: str) -> None:
+        problems.append(ConfigProblem(given[field].place, given[field].scope, message))
+
+    url = given.get("venue_url")
+    if url is not None and str(url.value).startswith("http:") and _LOOPBACK.match(str(url.value)) is None:
+        refuse("venue_url", "must be https://: signed orders would travel in the open (http is for this machine only)")
+    account, vault = (str(given[field].value).lower() if field in given else None for field in _ADDRESS_FIELDS)
+    if vault is not None and vault == account:
+        refuse("vault_address", "is the account itself; remove it to trade for the account")
+    if network is Network.MAINNET and "agent_key" in given:
+        refuse(
+            "agent_key",
+            "is for testnet and the local venue: every child and tool of this user can read an environment. "
+            "Remove it; `./aiq wallet import` puts the key into a file for AI_QUANT_AGENT_KEYSTORE",
+        )
+    return problems
 
 
 def _ledger_name(chosen: Mapping[str, Any]) -> str:

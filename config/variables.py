@@ -11,6 +11,7 @@ from domain.field_rules import FieldRule, Kind, text_of
 
 PREFIX = "AI_QUANT_"
 LIVE_CONFIRMATION = "I_UNDERSTAND_THIS_CAN_LOSE_MONEY"
+MASTER_KEY_CONSENT = "I_ACCEPT_A_KEY_THAT_CAN_WITHDRAW"
 
 
 class Mode(enum.Enum):
@@ -47,6 +48,7 @@ class Variable:
     """One setting. `default` is a text, read like any other; None with `default_words` says what happens without.
 
     `file_key`: the key under `engine.` in the overrides file that sets it too; the environment wins.
+    `secret`: the value itself is one, and stands in the settings behind a mask.
     """
 
     field: str
@@ -55,6 +57,7 @@ class Variable:
     default_words: str = ""
     own_name: str = ""
     file_key: str = ""
+    secret: bool = False
 
     @property
     def name(self) -> str:
@@ -92,6 +95,11 @@ _DURATION = ("[1-9][0-9]{0,6}[smh]?", "a span such as 20 (seconds), 20s, 5m or 1
 _MODE_NAME = ("[A-Za-z0-9_-]{1,40}", "a mode's name: letters, digits, _ and -")
 _STRATEGY = (r"mei_alpha_v1|[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*", "mei_alpha_v1, or module:function")
 _ADDRESS = ("0x[0-9a-fA-F]{40}", "0x and 40 hexadecimal digits")
+_HOST = r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])"
+_URL = (rf"https?://{_HOST}(:[0-9]{{1,5}})?/?", "a URL without a path, such as http://127.0.0.1:8080")
+_FILE = (r"(~|\.{1,2})?/[^\x00]+", "a file's path that starts with / or ~/ or ./")
+_KEY = ("(0x)?[0-9a-fA-F]{64}", "64 hexadecimal digits, with 0x or without")
+_CONSENT = (MASTER_KEY_CONSENT, f"not set, or {MASTER_KEY_CONSENT}")
 
 VARIABLES = (
     Variable("mode", _word(Mode, "what orders do"), "paper"),
@@ -152,7 +160,14 @@ VARIABLES = (
         None,
         _NOT_SET,
     ),
+    Variable("venue_url", _text("where the venue is, if not at the network's own place", *_URL), None, _NOT_SET),
     Variable("account_address", _text("master account, never the agent's address", *_ADDRESS), None, _NOT_SET),
+    Variable("vault_address", _text("vault or sub-account to trade for", *_ADDRESS), None, _NOT_SET),
+    Variable("agent_key_file", _text("file (0600) that holds the agent's key", *_FILE), None, _NOT_SET),
+    Variable("agent_keystore", _text("encrypted keystore (0600) of the agent's key", *_FILE), None, _NOT_SET),
+    Variable("agent_keystore_passphrase_file", _text("file (0600) that holds its passphrase", *_FILE), None, _NOT_SET),
+    Variable("agent_key", _text("the agent's key itself; testnet and local only", *_KEY), None, _NOT_SET, secret=True),
+    Variable("master_key_consent", _text("lets the account's own key sign", *_CONSENT), None, _NOT_SET),
     Variable("live_enable", _switch("first of two switches that live on a real network needs"), "0"),
     Variable("live_confirm", _text(f"second one: {LIVE_CONFIRMATION}"), None, _NOT_SET),
 )

@@ -168,7 +168,8 @@ class LedgerState:
     `intent_ids` are those of every intent ever written: the memory behind "at most once".
     `trade_ids` are those of every fill ever booked. `live_orders` may still be alive at the
     venue. `opening_intents` are those that opened the positions which are not flat.
-    `last_entry_ms` is the time of each symbol's newest entry intent.
+    `last_entry_ms` is the time of each symbol's newest entry intent, `newest_fill_ms` that of the
+    newest fill (0 for none).
     """
 
     instance_tag: bytes
@@ -187,3 +188,13 @@ class LedgerState:
     fees_usd: Decimal = Decimal(0)
     funding_usd: Decimal = Decimal(0)
     funding_keys: frozenset[tuple[str, int]] = frozenset()
+    newest_fill_ms: int = 0
+
+    @property
+    def unheard_since_ms(self) -> int:
+        """From when on something may have happened that is not in here: 0 if nothing ever could.
+
+        An order that is still alive may have been filled before other orders were.
+        """
+        sent = [order.sent_ms for _, order in self.live_orders]
+        return min([*sent, self.newest_fill_ms] if self.newest_fill_ms else sent, default=0)

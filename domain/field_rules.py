@@ -13,9 +13,36 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
-Value: TypeAlias = bool | int | float | Decimal | str | enum.Enum | tuple[str, ...] | None
+MASK = "********"
+
+
+class SecretText:
+    """A text that is never shown: whatever prints it prints a mask. Only `reveal` gives it away."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretText) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not written anywhere")
+
+
+Value: TypeAlias = bool | int | float | Decimal | str | enum.Enum | tuple[str, ...] | SecretText | None
 
 
 class Kind(enum.Enum):
@@ -123,6 +150,8 @@ def text_of(value: Value) -> str:
             return value
         case tuple():
             return "[" + ", ".join(value) + "]"
+        case SecretText():
+            return MASK
 
 
 Schema: TypeAlias = "Mapping[str, FieldRule | Schema]"

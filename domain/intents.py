@@ -161,7 +161,7 @@ def is_our_cloid(cloid: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """A rounded, venue-ready order: one attempt at an intent."""
+    """A rounded, venue-ready order: one attempt at an intent. Past `deadline_ms` it is not to take effect any more."""
 
     cloid: str
     intent_id: str
@@ -173,6 +173,7 @@ class OrderRequest:
     reduce_only: bool
     trigger: Trigger | None
     leverage: Decimal
+    deadline_ms: int | None = None
 
 
 def request_for(intent: OrderIntent, attempt: int, instance_tag: bytes) -> OrderRequest:
@@ -187,4 +188,5 @@ def request_for(intent: OrderIntent, attempt: int, instance_tag: bytes) -> Order
         reduce_only=intent.reduce_only,
         trigger=intent.trigger,
         leverage=intent.leverage,
+        deadline_ms=intent.deadline_ms,
     )
