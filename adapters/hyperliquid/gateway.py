@@ -1,0 +1,323 @@
+"""Orders and cancels on their way to Hyperliquid's `/exchange`.
+
+What is submitted in one turn of the loop (or one window) leaves together: cancels in an action of their own first, then
+exits, post-only entries, other entries. Actions do not wait for each other's answers. An entry first needs its leverage
+set and room in the address's request budget; an exit needs neither.
+
+An action is signed once and sent once. `expiresAfter` bounds how late an order can still land: nothing here ever
+concludes from time or errors that it has not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from adapters.hyperliquid.budget import AddressBudget, Lane, Purpose, WeightBudget
+from adapters.hyperliquid.encoder import OrderEncoder
+from adapters.hyperliquid.heard import DecodeError
+from adapters.hyperliquid.leverage import AccountLeverage, AsksInfo, LeverageRefused
+from adapters.hyperliquid.outcomes import (
+    action_problem,
+    came_too_late,
+    cancel_problems,
+    order_outcomes,
+    refused_text,
+    spent_requests,
+)
+from adapters.hyperliquid.sending import ActionSender, GivesNonces, Sent, SignsActions, action_weight
+from adapters.hyperliquid.transport import HttpTransport
+from adapters.hyperliquid.wire_account import decode_rate_limit
+from domain.intents import OrderRequest, TimeInForce
+from domain.orders import SubmitOutcome, Unknown
+from ports.alerts import Alerts
+from ports.clock import Clock
+from ports.order_gateway import VenueUnavailable
+
+ENTRIES_PER_ACTION = 39
+"""Orders or cancels: with one more the action would weigh 2."""
+
+BUDGET_AGAIN_MS = 60_000
+"""How often the venue is asked about the address's budget while entries are refused for it."""
+
+RATE_PAUSE_MS = 2_000
+"""After a 429 nothing is sent or asked for so long, in market time."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """`user` is the account that trades; `vault` names it in actions where the agent's master is somebody else.
+
+    Times of the market: `expires_after_ms`. Real ones: `batch_window_ms` (0 is one turn of the loop), `timeout_s`.
+    """
+
+    user: str
+    vault: str | None = None
+    expires_after_ms: int = 10_000
+    batch_window_ms: int = 0
+    timeout_s: float = 10.0
+
+
+class _Kind(enum.Enum):
+    """What leaves together, in the order of leaving."""
+
+    EXIT = "exit"
+    POST_ONLY = "post-only"
+    ENTRY = "entry"
+
+
+@dataclass(slots=True, eq=False)
+class _Order:
+    request: OrderRequest
+    answer: asyncio.Future[SubmitOutcome]
+
+
+@dataclass(slots=True, eq=False)
+class _Cancel:
+    symbol: str
+    cloid: str
+    answer: asyncio.Future[str | None]
+    """None when it is canceled, else what the venue says instead."""
+
+
+@dataclass(slots=True)
+class _Window:
+    cancels: list[_Cancel] = field(default_factory=list)
+    orders: dict[_Kind, list[_Order]] = field(default_factory=lambda: {kind: [] for kind in _Kind})
+
+
+class HyperliquidGateway:
+    """`OrderGateway` for one account. To be made and used in one event loop."""
+
+    def __init__(
+        self,
+        transport: HttpTransport,
+        signer: SignsActions,
+        nonces: GivesNonces,
+        encoder: OrderEncoder,
+        budget: WeightBudget,
+        address_budget: AddressBudget,
+        info: AsksInfo,
+        clock: Clock,
+        settings: GatewaySettings,
+        alerts: Alerts,
+    ) -> None:
+        self._sender = ActionSender(transport, signer, nonces, clock, settings.vault, settings.timeout_s)
+        self._encoder = encoder
+        self._budget = budget
+        self._address_budget = address_budget
+        self._info = info
+        self._clock = clock
+        self._settings = settings
+        self._alerts = alerts
+        self._leverage = AccountLeverage(info, settings.user, clock)
+        self._window: _Window | None = None
+        self._sending: set[asyncio.Task[None]] = set()
+        self._seen: set[str] = set()
+        self._unsettled: dict[str, int | None] = {}
+        self._budget_asked_ms: int | None = None
+
+    async def submit(self, request: OrderRequest) -> SubmitOutcome:
+        assert request.cloid not in self._seen, "an attempt is submitted once"
+        self._seen.add(request.cloid)
+        kind = _kind_of(request)
+        self._unsettled[request.cloid] = None
+        try:
+            if kind is not _Kind.EXIT:
+                await self._ask_budget_again()
+                await self._leverage.ensure(request.symbol, request.leverage, self._set_leverage)
+            order = _Order(request, asyncio.get_running_loop().create_future())
+            self._open_window().orders[kind].append(order)
+            outcome = await order.answer
+        except VenueUnavailable:
+            del self._unsettled[request.cloid]
+            raise
+        if not isinstance(outcome, Unknown):
+            del self._unsettled[request.cloid]
+        return outcome
+
+    async def cancel(self, symbol: str, cloid: str) -> None:
+        """Raises `VenueUnavailable` also for an order of ours that may still be on its way: ask again."""
+        cancel = _Cancel(symbol, cloid, asyncio.get_running_loop().create_future())
+        self._open_window().cancels.append(cancel)
+        problem = await cancel.answer
+        if problem is None or (came_too_late(problem) and not self._may_still_land(cloid)):
+            return
+        raise VenueUnavailable(f"cancel of {cloid}: {problem}")
+
+    async def close(self) -> None:
+        """Give up what still waits. What has left may have arrived."""
+        for task in list(self._sending):
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
+
+    # ── what leaves together ─────────────────────────────────────────────────────────────────────
+
+    def _open_window(self) -> _Window:
+        if self._window is None:
+            self._window = _Window()
+            loop = asyncio.get_running_loop()
+            if self._settings.batch_window_ms:
+                loop.call_later(self._settings.batch_window_ms / 1000, self._close_window)
+            else:
+                loop.call_soon(self._close_window)
+        return self._window
+
+    def _close_window(self) -> None:
+        window, self._window = self._window, None
+        assert window is not None, "a window is closed once"
+        for cancels in _portions(window.cancels):
+            self._start(self._send_cancels(cancels), cancels)
+        for kind, orders in window.orders.items():
+            for portion in _portions(orders):
+                self._start(self._send_orders(kind, portion), portion)
+
+    def _start(self, work: Awaitable[None], waiting: Sequence[_Order] | Sequence[_Cancel]) -> None:
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)
+        self._sending.add(task)
+        task.add_done_callback(lambda done: self._ended(done, waiting))
+
+    def _ended(self, task: asyncio.Task[None], waiting: Sequence[_Order] | Sequence[_Cancel]) -> None:
+        """Nobody waits for an answer that does not come; a bug goes to those whose orders it concerns."""
+        self._sending.discard(task)
+        error = None if task.cancelled() else task.exception()
+        for each in waiting:
+            if not each.answer.done():
+                if error is not None:
+                    each.answer.set_exception(error)
+                else:
+                    each.answer.cancel()
+
+    async def _send_orders(self, kind: _Kind, orders: Sequence[_Order]) -> None:
+        entries = kind is not _Kind.EXIT
+        await self._budget.take(action_weight(len(orders)), Lane.ORDERS if entries else Lane.EMERGENCY)
+        now_ms = self._clock.now_ms()
+        orders = [order for order in orders if not order.answer.done() and not _is_late(order, now_ms)]
+        if not orders:
+            return
+        refusal = self._address_budget.refusal(Purpose.ENTRY, len(orders), now_ms) if entries else None
+        if refusal is not None:
+            _fail(orders, refusal)
+            return
+        requests = [order.request for order in orders]
+        deadlines = [request.deadline_ms for request in requests if request.deadline_ms is not None]
+        expires_after = min([now_ms + self._settings.expires_after_ms, *deadlines])
+        self._unsettled.update((request.cloid, expires_after) for request in requests)
+        try:
+            sent = await self._send(self._encoder.order(requests), expires_after, len(requests))
+        except VenueUnavailable as error:
+            _fail(orders, str(error))
+            return
+        if sent.reply is None:
+            outcomes: list[SubmitOutcome] = [Unknown(sent.problem)] * len(orders)
+        else:
+            outcomes = order_outcomes(sent.reply, requests)
+        for order, outcome in zip(orders, outcomes, strict=True):
+            if not order.answer.done():
+                order.answer.set_result(_traced(outcome, sent))
+
+    async def _send_cancels(self, cancels: Sequence[_Cancel]) -> None:
+        await self._budget.take(action_weight(len(cancels)), Lane.EMERGENCY)
+        pairs = [(cancel.symbol, cancel.cloid) for cancel in cancels]
+        try:
+            # No expiry: a cancel that lands late is still wanted, and can only end the order that it names.
+            sent = await self._send(self._encoder.cancel(pairs), None, len(cancels))
+        except VenueUnavailable as error:
+            problems: list[str | None] = [str(error)] * len(cancels)
+        else:
+            lost = [sent.problem] * len(cancels)
+            problems = list(lost) if sent.reply is None else cancel_problems(sent.reply, len(cancels))
+        for cancel, problem in zip(cancels, problems, strict=True):
+            if not cancel.answer.done():
+                cancel.answer.set_result(problem)
+
+    async def _set_leverage(self, symbol: str, value: int, is_cross: bool) -> None:
+        await self._budget.take(action_weight(1), Lane.ORDERS)
+        expires_after = self._clock.now_ms() + self._settings.expires_after_ms
+        sent = await self._send(self._encoder.leverage(symbol, value, is_cross=is_cross), expires_after, 1)
+        if sent.reply is None:
+            raise VenueUnavailable(f"{value}x for {symbol} may be set or not: {sent.problem}")
+        problem = action_problem(sent.reply)
+        if problem is not None:
+            clear = refused_text(sent.reply) is not None
+            raise (LeverageRefused if clear else VenueUnavailable)(f"{value}x for {symbol} is not set: {problem}")
+
+    async def _send(self, action: Mapping[str, object], expires_after: int | None, requests: int) -> Sent:
+        sent = await self._sender.send(action, expires_after)
+        self._address_budget.spend(requests, self._clock.now_ms())
+        if sent.reply is None:
+            return sent
+        if sent.reply.status == 429:
+            self._budget.pause(RATE_PAUSE_MS)
+        text = refused_text(sent.reply)
+        if text is not None:
+            spent = spent_requests(text)
+            if spent is not None:
+                self._address_budget.told(spent.used, spent.cap)
+                self._budget_asked_ms = self._clock.now_ms()
+            self._alerts.send("exchange_refused", f"{action['type']}: {text}")
+        return sent
+
+    # ── whether it may ───────────────────────────────────────────────────────────────────────────
+
+    async def _ask_budget_again(self) -> None:
+        """While entries are refused for the address's budget, ask the venue now and then what is left of it."""
+        now_ms = self._clock.now_ms()
+        if self._address_budget.refusal(Purpose.ENTRY, 1, now_ms) is None:
+            return
+        if self._budget_asked_ms is None or now_ms - self._budget_asked_ms >= BUDGET_AGAIN_MS:
+            self._budget_asked_ms = now_ms
+            body = await self._info.ask({"type": "userRateLimit", "user": self._settings.user}, lane=Lane.ORDERS)
+            try:
+                told = decode_rate_limit(body)
+            except DecodeError as e:
+                raise VenueUnavailable(f"what is left of the request budget cannot be read: {e}") from e
+            self._address_budget.told(told.used, told.cap, told.surplus)
+        refusal = self._address_budget.refusal(Purpose.ENTRY, 1, now_ms)
+        if refusal is not None:
+            raise VenueUnavailable(refusal)
+
+    def _may_still_land(self, cloid: str) -> bool:
+        """Whether an order of this session has no answer and has not expired: a cancel may have come before it."""
+        if cloid not in self._unsettled:
+            return False
+        expires_after = self._unsettled[cloid]
+        return expires_after is None or self._clock.now_ms() <= expires_after + self._settings.expires_after_ms
+
+
+def _kind_of(request: OrderRequest) -> _Kind:
+    if request.reduce_only:
+        return _Kind.EXIT
+    return _Kind.POST_ONLY if request.time_in_force is TimeInForce.ALO else _Kind.ENTRY
+
+
+def _is_late(order: _Order, now_ms: int) -> bool:
+    """Refuse an order whose time has passed while it waited."""
+    deadline_ms = order.request.deadline_ms
+    if deadline_ms is None or now_ms <= deadline_ms:
+        return False
+    _fail([order], f"its deadline passed {now_ms - deadline_ms} ms ago while it waited to leave")
+    return True
+
+
+def _fail(orders: Sequence[_Order], why: str) -> None:
+    for order in orders:
+        if not order.answer.done():
+            order.answer.set_exception(VenueUnavailable(why))
+
+
+def _traced(outcome: SubmitOutcome, sent: Sent) -> SubmitOutcome:
+    """An unknown outcome keeps what may prove it later."""
+    return Unknown(f"{outcome.text} ({sent.trace})") if isinstance(outcome, Unknown) else outcome
+
+
+_Item = TypeVar("_Item")
+
+
+def _portions(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), ENTRIES_PER_ACTION):
+        yield items[start : start + ENTRIES_PER_ACTION]

@@ -1,0 +1,80 @@
+"""Closed candles from `candleSnapshot`: whole spans only, no holes, nothing older than the venue keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from adapters.hyperliquid.budget import Lane
+from adapters.hyperliquid.heard import DecodeError
+from adapters.hyperliquid.rest import InfoClient
+from adapters.hyperliquid.wire_rest import decode_candles
+from domain.candles import CandleWindow, Interval, with_quiet_spans
+from domain.instruments import Universe
+from ports.candle_history import HistoryUnavailable
+from ports.clock import Clock
+from ports.order_gateway import VenueUnavailable
+
+CANDLES_KEPT = 5_000
+"""The venue answers with the newest so many of an interval, the running one included; older ones are not to be had."""
+SETTLE_MS = 2_000
+"""A span that ended less than this ago may still change: our clock may be ahead, and trades are candled late."""
+LEAD_CANDLES = 60
+"""Asked for before the start, for the price at which spans stand flat that nobody traded in; costs a weight of 1."""
+
+
+class HyperliquidHistory:
+    """`CandleHistory` of the venue. Waits in the slowest lane."""
+
+    def __init__(self, info: InfoClient, universe: Universe, clock: Clock) -> None:
+        self._info = info
+        self._universe = universe
+        self._clock = clock
+
+    async def candles(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> CandleWindow:
+        """See `CandleHistory`. Spans without a trade stand flat at the close before them, as the venue shows them."""
+        if symbol not in self._universe:
+            raise HistoryUnavailable(f"the venue has no market {symbol!r}")
+        first_ms = -(-start_ms // interval.ms) * interval.ms
+        after_ms = min(-(-end_ms // interval.ms) * interval.ms, interval.open_of(self._clock.now_ms()))
+        if after_ms <= first_ms:
+            return _empty(symbol, interval)
+        await self._clock.sleep_until(after_ms + SETTLE_MS)
+        oldest_ms = interval.open_of(self._clock.now_ms()) - (CANDLES_KEPT - 1) * interval.ms
+        if first_ms < oldest_ms:
+            raise HistoryUnavailable(
+                f"the venue keeps {CANDLES_KEPT} candles of {interval.value}: {symbol} begins at {oldest_ms}, "
+                f"{(oldest_ms - first_ms) // interval.ms} candles later than asked"
+            )
+        lead_ms = max(first_ms - LEAD_CANDLES * interval.ms, oldest_ms, 0)
+        window = await self._window(symbol, interval, lead_ms, after_ms)
+        return _between(with_quiet_spans(window, after_ms), first_ms, after_ms)
+
+    async def _window(self, symbol: str, interval: Interval, first_ms: int, after_ms: int) -> CandleWindow:
+        """What the venue says of open times in [first_ms, after_ms), and maybe of neighbours."""
+        span = {"coin": symbol, "interval": interval.value, "startTime": first_ms, "endTime": after_ms - 1}
+        expected = (after_ms - first_ms) // interval.ms
+        try:
+            body = await self._info.ask({"type": "candleSnapshot", "req": span}, lane=Lane.BULK, rows_expected=expected)
+            return decode_candles(body, symbol, interval, self._clock.now_ms())
+        except (VenueUnavailable, DecodeError) as e:
+            raise HistoryUnavailable(str(e)) from e
+
+
+def _between(window: CandleWindow, first_ms: int, after_ms: int) -> CandleWindow:
+    """The part with open time in [first_ms, after_ms)."""
+    first, after = np.searchsorted(window.open_ms, [first_ms, after_ms])
+    cut = slice(int(first), int(after))
+    return CandleWindow(
+        window.symbol,
+        window.interval,
+        window.open_ms[cut],
+        window.open[cut],
+        window.high[cut],
+        window.low[cut],
+        window.close[cut],
+        window.volume[cut],
+    )
+
+
+def _empty(symbol: str, interval: Interval) -> CandleWindow:
+    return CandleWindow(symbol, interval, np.empty(0, np.int64), *(np.empty(0) for _ in range(5)))
