@@ -34,6 +34,7 @@ from domain.events import (
     AccountSnapshot,
     CandlesClosed,
     CandleUpdates,
+    EntriesHeld,
     Event,
     FillArrived,
     FundingPaid,
@@ -146,6 +147,8 @@ class UnifiedEngine:
                     self.exits.note_funding_rate(event.symbol, float(event.rate))
             case AccountSnapshot():
                 self._on_account(step, event)
+            case EntriesHeld():
+                self.guard.hold_entries(event.source, event.reason)
             case HistoryLoaded():
                 self._warm_up.take_history(step, event)
                 self._take_due(step)

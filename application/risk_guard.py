@@ -11,7 +11,7 @@ from application.portfolio import Portfolio
 from application.step import Step
 from domain.effects import Alert
 from domain.facts import RiskChanged
-from domain.gating import GateResult
+from domain.gating import GateResult, truth_gate
 from domain.risk import MINUTE_MS, Exposure, RiskState, entry_risk_gates, with_equity
 from domain.sizing import SizedEntry
 from domain.strategy_config import RiskConfig, SymbolConfig
@@ -29,9 +29,17 @@ class RiskGuard:
         self.state = RiskState()
         self._entries: deque[tuple[int, str]] = deque()
         self._leverage: dict[str, Decimal] = {}
+        self._held: dict[str, str] = {}
 
     def restore(self, state: RiskState) -> None:
         self.state = state
+
+    def hold_entries(self, source: str, reason: str) -> None:
+        """Refuse entries for this reason until the source says otherwise: an empty one lifts its own hold only."""
+        if reason:
+            self._held[source] = reason
+        else:
+            self._held.pop(source, None)
 
     def note_entry(self, symbol: str, leverage: Decimal, at_ms: int) -> None:
         """An entry intent was written: it counts against the rates, and its leverage against margin."""
@@ -61,16 +69,20 @@ class RiskGuard:
     ) -> list[GateResult]:
         """Every limit's answer to this entry, worst case counted."""
         exposure = self._exposure(symbol, equity_usd, at_ms)
-        return entry_risk_gates(
-            self.state,
-            exposure,
-            risk,
-            config.trade.max_open_positions,
-            config.trade.max_total_margin_pct,
-            sized.margin_usd,
-            sized.notional_usd,
-            opens_position=symbol not in self._portfolio.positions,
-        )
+        held = "; ".join(f"{source}: {reason}" for source, reason in sorted(self._held.items()))
+        return [
+            truth_gate("entries_held", not held, held or "no", "no"),
+            *entry_risk_gates(
+                self.state,
+                exposure,
+                risk,
+                config.trade.max_open_positions,
+                config.trade.max_total_margin_pct,
+                sized.margin_usd,
+                sized.notional_usd,
+                opens_position=symbol not in self._portfolio.positions,
+            ),
+        ]
 
     def _exposure(self, symbol: str, equity_usd: Decimal, at_ms: int) -> Exposure:
         while self._entries and self._entries[0][0] <= at_ms - MINUTE_MS:

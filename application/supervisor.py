@@ -9,7 +9,8 @@ or raises, the daemon stops. Stopping goes intake, engine, effects, storage, eac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import partial
 
 from application.committer import Committer
 from application.effect_runner import EFFECT_TASKS, EffectRunner
@@ -38,6 +39,9 @@ BATCH_LIMIT = 256
 STOP_DEADLINE_S = 5.0
 """How long orders that are on their way may take to be answered when the daemon stops."""
 
+Companion = Callable[[Callable[[Event], None]], Coroutine[None, None, None]]
+"""A long-lived task of the adapters' own; what it is given puts an event into the inbox."""
+
 
 class Supervisor:
     def __init__(
@@ -53,7 +57,9 @@ class Supervisor:
         on_step: Callable[[Step], None],
         on_heartbeat: Callable[[], None],
         heartbeat_s: float,
+        companions: Mapping[str, Companion] | None = None,
     ) -> None:
+        """`companions` run as long as the intake does."""
         self._engine = engine
         self._clock = clock
         self._feed = feed
@@ -66,6 +72,7 @@ class Supervisor:
         self._on_step = on_step
         self._on_heartbeat = on_heartbeat
         self._heartbeat_s = heartbeat_s
+        self._companions = dict(companions or {})
         self._seq = 0
         self._last_ms = 0
         self._stopping = False
@@ -88,6 +95,7 @@ class Supervisor:
                         ("history", self._runner.fetch_history),
                         ("candle store", self._runner.store_candles),
                         ("heartbeat", self._beat),
+                        *self._companions_at_work(),
                     )
                 ]
                 engine = tasks.create_task(self._engine_loop(effects), name="engine")
@@ -106,7 +114,7 @@ class Supervisor:
         state = self._ledger.load()
         await self._take([Recovered(state, self._ledger.digest())], effects)
         cloids = [order.request.cloid for _, order in state.live_orders]
-        await self._take(list(await self._account.recover(cloids)), effects)
+        await self._take(list(await self._account.recover(cloids, state.unheard_since_ms)), effects)
 
     async def _drain(self, effects: asyncio.TaskGroup) -> None:
         """Hear what is still coming for orders on their way, for a bounded time. Exits leave, entries do not."""
@@ -176,6 +184,10 @@ class Supervisor:
         return withheld
 
     # ── what feeds the inbox ─────────────────────────────────────────────────────────────────
+
+    def _companions_at_work(self) -> Iterator[tuple[str, Callable[[], Coroutine[None, None, None]]]]:
+        for name, companion in self._companions.items():
+            yield name, partial(companion, self._inbox.put)
 
     async def _follow_feed(self) -> None:
         async for event in self._feed.events():

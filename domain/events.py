@@ -115,6 +115,14 @@ class AccountSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class EntriesHeld:
+    """No entries while `source` has a `reason`; an empty one lifts its hold. Exits are never held."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StrategyAnswered:
     """What a strategy worker made of a job; `problem` instead of `analyses` when it failed."""
 
@@ -136,5 +144,6 @@ Event = (
     | FillArrived
     | FundingPaid
     | AccountSnapshot
+    | EntriesHeld
     | StrategyAnswered
 )

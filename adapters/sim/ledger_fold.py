@@ -60,6 +60,7 @@ def folded(facts: Sequence[LedgerFact], instance_tag: bytes) -> LedgerState:
         fees_usd=exact_sum(fact.fill.fee for fact in fold.fills),
         funding_usd=exact_sum(fact.amount_usd for fact in fold.funding),
         funding_keys=frozenset((fact.symbol, fact.time_ms) for fact in fold.funding),
+        newest_fill_ms=max((fact.fill.time_ms for fact in fold.fills), default=0),
     )
 
 

@@ -50,14 +50,17 @@ def open_writer(path: Path, kind: FileKind, check: Check | None = None) -> sa.Co
     return connection
 
 
-def open_reader(path: Path, kind: FileKind) -> sa.Connection:
-    """Open a file for reading only; its writer may be at work. The file must be there and up to date."""
+def open_reader(path: Path, kind: FileKind, *, immutable: bool = False) -> sa.Connection:
+    """Open a file for reading only; its writer may be at work. The file must be there and up to date.
+
+    `immutable`: nobody writes it, so that nothing has to be made beside it; a log there is not read.
+    """
     if not path.is_file():
         raise StorageError(
             f"{path}: there is no {kind.name} here. Start the daemon once to make it, or name another path."
         )
     with in_storage_words(path, f"cannot read the {kind.name}", kind.when_damaged):
-        connection = _connect(f"{_uri(path)}?mode=ro", "DEFERRED")
+        connection = _connect(f"{_uri(path)}?mode=ro{'&immutable=1' if immutable else ''}", "DEFERRED")
         try:
             version = stored_version(connection, path, kind)
             if version < kind.version:

@@ -86,10 +86,15 @@ def order_row(order: Order, at_ms: int) -> Row:
     }
 
 
-def order_of(attempt: Stored, order: Stored) -> Order:
+def order_of(attempt: Stored, order: Stored, deadline_ms: int | None) -> Order:
+    """`deadline_ms` is the intent's: an attempt has no other."""
     return Order(
         request=OrderRequest(
-            cloid=attempt["cloid"], intent_id=attempt["intent_id"], symbol=attempt["symbol"], **_terms_of(attempt)
+            cloid=attempt["cloid"],
+            intent_id=attempt["intent_id"],
+            symbol=attempt["symbol"],
+            **_terms_of(attempt),
+            deadline_ms=deadline_ms,
         ),
         attempt=attempt["attempt"],
         sent_ms=attempt["sent_ms"],

@@ -56,6 +56,7 @@ def restore(connection: sa.Connection) -> LedgerState:
             (symbol, time_ms)
             for symbol, time_ms in connection.execute(sa.select(tables.funding.c.symbol, tables.funding.c.time_ms))
         ),
+        newest_fill_ms=connection.execute(sa.select(sa.func.max(tables.fills.c.time_ms))).scalar() or 0,
     )
 
 
@@ -77,8 +78,9 @@ def _live_orders(connection: sa.Connection) -> tuple[tuple[OrderIntent, Order], 
         for row in connection.execute(sa.select(intents).where(intents.c.intent_id.in_(live_intents))).mappings()
     }
     return tuple(
-        (intents_by_id[attempt["intent_id"]], order_rows.order_of(attempt, orders_by_cloid[attempt["cloid"]]))
+        (intent, order_rows.order_of(attempt, orders_by_cloid[attempt["cloid"]], intent.deadline_ms))
         for attempt in live_attempts
+        for intent in (intents_by_id[attempt["intent_id"]],)
     )
 
 

@@ -74,6 +74,7 @@ class LedgerContract(ABC):
     def test_a_new_ledger_knows_nothing_but_its_tag(self, tmp_path: Path) -> None:
         ledger = self.make(tmp_path)
         assert ledger.load() == LedgerState(instance_tag=TAG)
+        assert ledger.load().unheard_since_ms == 0
         ledger.close()
 
     def test_what_was_committed_is_there_after_a_restart(self, tmp_path: Path) -> None:
@@ -108,8 +109,12 @@ class LedgerContract(ABC):
             fees_usd=Decimal("0.323456789"),
             funding_usd=Decimal("-0.3125"),
             funding_keys=frozenset((("BTC", T0 + 3_600_000),)),
+            newest_fill_ms=T0 + 121_300,
         )
         assert ledger.digest() == digest
+        assert state.unheard_since_ms == T0 + 61_000, "the stop lives since then, and may have been filled"
+        assert replace(state, live_orders=()).unheard_since_ms == T0 + 121_300
+        assert replace(state, newest_fill_ms=0).unheard_since_ms == T0 + 61_000
         ledger.close()
 
     def test_how_facts_are_grouped_into_commits_leaves_no_trace(self, tmp_path: Path) -> None:

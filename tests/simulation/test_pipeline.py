@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import partial
@@ -20,7 +20,7 @@ from application.committer import Committer
 from application.effect_runner import HISTORY_AGAIN_S, HISTORY_PATIENCE, EffectRunner
 from application.engine import EngineSettings, UnifiedEngine
 from application.step import Step
-from application.supervisor import STOP_DEADLINE_S, Supervisor
+from application.supervisor import STOP_DEADLINE_S, Companion, Supervisor
 from domain.candles import CandleBatch, CandleWindow, Interval
 from domain.config_events import OverridesText
 from domain.events import AccountSnapshot, Event, FillArrived, OrderCanceled
@@ -178,6 +178,7 @@ class Lists:
         self.looks: list[OverridesText] = []
         self.recovered: list[Event] = []
         self.live_cloids: list[str] = []
+        self.fills_since_ms = -1
         self.full = False
 
     def append(self, decisions: Sequence[DecisionsRecorded]) -> None:
@@ -199,15 +200,22 @@ class Lists:
     def poll(self, seen_ms: int) -> OverridesText | None:
         return self.looks.pop(0) if self.looks else None
 
-    async def recover(self, live_cloids: Collection[str]) -> Sequence[Event]:
+    async def recover(self, live_cloids: Collection[str], fills_since_ms: int) -> Sequence[Event]:
         self.live_cloids += live_cloids
+        self.fills_since_ms = fills_since_ms
         return [*self.recovered, AccountSnapshot(Decimal(10_000), (), START_MS)]
 
 
 class Daemon:
     """A supervisor in a world that a test moves."""
 
-    def __init__(self, *symbols: str, ledger: GatedLedger | None = None, start: int = 0) -> None:
+    def __init__(
+        self,
+        *symbols: str,
+        ledger: GatedLedger | None = None,
+        start: int = 0,
+        companions: Mapping[str, Companion] | None = None,
+    ) -> None:
         self.universe = universe_of(*(symbols or ("BTC",)))
         self.strategy = ScriptedStrategy(self.universe)
         settings = EngineSettings("account", Interval.M1, candle_close_grace_ms=1_000)
@@ -235,6 +243,7 @@ class Daemon:
             on_step=self.steps.append,
             on_heartbeat=self._beat,
             heartbeat_s=1.0,
+            companions=companions,
         )
         self.stop = asyncio.Event()
         self._others = asyncio.all_tasks()
@@ -446,7 +455,7 @@ def test_a_venue_that_does_not_say_what_happened_means_no_start() -> None:
     async def test() -> None:
         daemon = Daemon()
 
-        async def unavailable(live_cloids: Collection[str]) -> Sequence[Event]:
+        async def unavailable(live_cloids: Collection[str], fills_since_ms: int) -> Sequence[Event]:
             raise VenueUnavailable("not now")
 
         vars(daemon.lists)["recover"] = unavailable
@@ -681,6 +690,8 @@ def test_a_restart_is_offered_the_same_candle_and_refuses_it_and_keeps_what_it_h
         assert next(gate.name for gate in record.entry_gates[0] if not gate.passed) == "dedupe"
         assert second.engine.portfolio.position("BTC").size == held and second.gateway.sent == []
         assert sorted(second.lists.live_cloids) == sorted(request.cloid for request in resting)
+        assert first.lists.fills_since_ms == 0, "nothing was ever booked"
+        assert second.lists.fills_since_ms == min(order.sent_ms for _, order in first.ledger.load().live_orders)
         second.feed.put(quotes_of(second.clock.now_ms() + 1, {0: (97.0, 97.0)}))
         await second.until(lambda: len(second.gateway.sent) == 1)
         assert second.gateway.sent[0].reduce_only and second.gateway.sent[0].size == held
