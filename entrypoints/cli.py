@@ -18,12 +18,16 @@ from entrypoints.output import say  # noqa: E402
 
 _SECTIONS = {
     "Look": {
+        "doctor": "Check the set-up: network, clock, key, addresses, files. Sends nothing, changes nothing.",
         "show-trades": "Closed trades of a ledger.",
         "why": "The last decisions on a symbol: every gate with its value and threshold.",
         "show-config": "Every setting and override in force, and where it comes from.",
     },
     "Try": {
         "venue": "Run a local venue that speaks Hyperliquid's protocol, with toy money.",
+    },
+    "Live": {
+        "wallet": "The agent's key: put it into a file, see whose it is, try a signature.",
     },
     "Research": {
         "backtesting": "Run the daemon's engine over candles of the past.",
@@ -32,6 +36,12 @@ _SECTIONS = {
     },
 }
 """Verbs with their one line of help. Each lives in the module of its name under `entrypoints.commands`."""
+
+
+_KEY_AS_ARGUMENT = (
+    "a key does not belong on the command line, where every user of this machine and the shell's history see it: "
+    "approve a new agent, with a new key, and let `./aiq wallet import` ask for it"
+)
 
 
 class Verbs(click.Group):
@@ -70,9 +80,15 @@ def main() -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; errors that the user can act on become one message."""
     try:
-        main.main(args=arguments, prog_name="aiq", standalone_mode=False)
+        # Of a command that ends by `ctx.exit`, click returns the code here instead of raising.
+        returned = main.main(args=arguments, prog_name="aiq", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        from config.environment import looks_like_a_key
+
+        if looks_like_a_key(error.format_message()):
+            say(_KEY_AS_ARGUMENT)
+        else:
+            error.show()
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         say("interrupted")
@@ -88,7 +104,7 @@ def run(arguments: list[str] | None = None) -> int:
             raise
         say(message_of(error))
         return code
-    return ExitCode.DONE
+    return returned if isinstance(returned, int) else ExitCode.DONE
 
 
 if __name__ == "__main__":

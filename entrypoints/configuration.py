@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from config.load import Configuration, load_configuration, project_root
 from entrypoints.output import say
 
 
-def read_configuration(override: Mapping[str, str | None] | None = None) -> Configuration:
-    """Settings and overrides as this process finds them; warnings go to standard error.
+def read_configuration(
+    override: Mapping[str, str | None] | None = None, *, tell: Callable[[str], None] = say
+) -> Configuration:
+    """Settings and overrides as this process finds them; `tell` hears the warnings.
 
     `override` replaces variables (None leaves them alone): what the command line says beats the
     environment. Raises `ConfigError` with every problem at once.
@@ -22,5 +24,5 @@ def read_configuration(override: Mapping[str, str | None] | None = None) -> Conf
     cwd = Path.cwd()
     configuration = load_configuration(environ, root=project_root(cwd), cwd=cwd, seen_ms=int(time.monotonic() * 1000))
     for warning in configuration.warnings:
-        say(f"warning: {warning}")
+        tell(f"warning: {warning}")
     return configuration

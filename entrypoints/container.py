@@ -2,11 +2,13 @@
 
 What only some rows need (SQLite, indicators) is imported where it is wired: a backtest opens no database.
 
-row        market data         orders               account      clock    ledger
-paper      local market        simulated exchange   simulated    scaled   SQLite
-backtest   candle files        simulated exchange   simulated    candles  in memory
-dry_live   not yet: these rows need the Hyperliquid adapter
-live       not yet
+row        market data     orders                         account                  clock            ledger
+paper      Hyperliquid     simulated exchange             simulated                system, scaled   SQLite
+dry_live   Hyperliquid     written as WOULD, never sent   Hyperliquid, read only   system           SQLite
+live       Hyperliquid     Hyperliquid, signed            Hyperliquid              system           SQLite
+backtest   candle files    simulated exchange             simulated                candles          in memory
+
+Hyperliquid is its main or test network, or a local venue that speaks the same wire (`venue_connection`).
 """
 
 from __future__ import annotations
@@ -20,9 +22,7 @@ from decimal import Decimal
 
 from dependency_injector import containers, providers
 
-from adapters.logged_alerts import LoggedAlerts
 from adapters.sim.exchange import FundingSource, SimExchange
-from adapters.sim.local_venue import LocalVenue
 from adapters.sim.memory_ledger import MemoryLedger
 from adapters.strategies.lean_talib import import_lean_talib
 from adapters.strategies.worker import DataFrameWorker
@@ -34,19 +34,20 @@ from application.strategy_manager import StrategyManager
 from application.supervisor import Supervisor
 from config.load import Configuration
 from config.settings import Settings
-from config.variables import Mode, Network
+from config.variables import LIVE_CONFIRMATION, Mode, Network
 from domain.config_events import OverridesText
 from domain.events import Event
 from domain.instruments import Instrument, Universe
-from domain.strategy_config import Place
-from entrypoints.local_market import LocalMarket, exchange_rules, local_exchange, local_market
-from entrypoints.paths import decisions_path, exchange_path
+from entrypoints.gates import GateClosed
+from entrypoints.paths import decisions_path
+from entrypoints.rows import Row, dry_live_row, exchange_rules, live_row, paper_row
 from entrypoints.screen import Screen
+from entrypoints.venue_connection import VenueConnection
 from ports.candle_history import CandleStore
 from ports.datasets import CandleSet, FundingSet
 from ports.ledger import DecisionLog, Ledger
 from ports.strategy import Strategy
-from ports.strategy_config import ConfigError, ConfigProblem, StrategyConfigParser
+from ports.strategy_config import StrategyConfigParser
 
 MEI_ALPHA_V1 = "mei_alpha_v1"
 """The name of our own strategy; any other is a user's, given as `module:function`."""
@@ -131,19 +132,43 @@ class BacktestContainer(containers.DeclarativeContainer):
 
 # ── the daemon ───────────────────────────────────────────────────────────────────────────────────
 
-LOCAL_ACCOUNT = "local"
+PAPER_ACCOUNT = "local"
+"""The account of a paper ledger, whatever network its prices are from."""
 
 
-def refuse_unbuilt(settings: Settings) -> None:
-    """The rows of the mode table that are not built yet say so, before anything is opened."""
-    if settings.mode is Mode.PAPER and settings.network is Network.LOCAL:
+FRAME_MS = 40
+"""What a frame needs from the venue to the engine, in real time: in time-lapse that is seconds of the market's."""
+
+
+def refuse_closed(settings: Settings) -> None:
+    """What may not start, before anything is opened: real money without its two switches, and for now at all."""
+    if settings.mode is not Mode.LIVE or settings.network is Network.LOCAL:
         return
-    asked = f"{settings.mode.value} on {settings.network.value}"
-    message = (
-        f"{asked} needs the Hyperliquid adapter, which is not part of this version yet; "
-        "AI_QUANT_MODE=paper with AI_QUANT_NETWORK=local trades on the simulated market"
-    )
-    raise ConfigError([ConfigProblem(Place("environment"), "AI_QUANT_NETWORK", message)])
+    if not settings.live_enable or settings.live_confirm != LIVE_CONFIRMATION:
+        raise GateClosed(
+            f"live on {settings.network.value} sends real orders: set AI_QUANT_LIVE_ENABLE=1 and "
+            f"AI_QUANT_LIVE_CONFIRM={LIVE_CONFIRMATION}, or rehearse with AI_QUANT_NETWORK=local; nothing was sent"
+        )
+    if settings.network is Network.MAINNET:
+        raise GateClosed(
+            "live on mainnet is closed in this version: its risk limits and protection are not complete yet; "
+            "AI_QUANT_NETWORK=testnet trades without money, AI_QUANT_MODE=dry_live shows what would be sent; "
+            "nothing was sent"
+        )
+
+
+def _row(
+    settings: Settings, connection: VenueConnection, manager: StrategyManager, engine: UnifiedEngine, ledger: Ledger
+) -> Row:
+    # What was executed before the ledger's newest fill is in it, and what before its first day is not ours.
+    floor_ms = ledger.load().newest_fill_ms or connection.clock.now_ms()
+    match settings.mode:
+        case Mode.PAPER:
+            return paper_row(settings, connection, manager)
+        case Mode.DRY_LIVE:
+            return dry_live_row(settings, connection, engine.oms, floor_ms)
+        case Mode.LIVE:
+            return live_row(settings, connection, engine.oms, floor_ms)
 
 
 def _stream_strategy(name: str) -> Strategy:
@@ -158,19 +183,27 @@ def _stream_strategy(name: str) -> Strategy:
     return DataFrameStrategy(name, lookback=USER_LOOKBACK_CANDLES)
 
 
+def account_name(settings: Settings) -> str:
+    """What stands for the account in the ledger and in every intent's key."""
+    if settings.mode is Mode.PAPER:
+        return PAPER_ACCOUNT
+    address = settings.vault_address or settings.account_address
+    return PAPER_ACCOUNT if address is None else address.lower()
+
+
 def _engine_settings(settings: Settings) -> EngineSettings:
     return EngineSettings(
-        account=LOCAL_ACCOUNT,
+        account=account_name(settings),
         interval=settings.interval,
         signal_on_candle_close=settings.signal_on_candle_close,
-        candle_close_grace_ms=settings.candle_close_grace_ms,
+        candle_close_grace_ms=settings.candle_close_grace_ms + round(FRAME_MS * (settings.time_scale - 1)),
     )
 
 
 def _ledger(settings: Settings) -> Ledger:
     from adapters.sqlite.ledger import LedgerIdentity, SqliteLedger
 
-    identity = LedgerIdentity(settings.mode.value, settings.network.value, LOCAL_ACCOUNT)
+    identity = LedgerIdentity(settings.mode.value, settings.network.value, account_name(settings))
     created_ms = time.time_ns() // 1_000_000
     return SqliteLedger(settings.db_path, identity, created_ms=created_ms, chance=random.SystemRandom())
 
@@ -201,6 +234,7 @@ class DaemonParts:
     decisions: DecisionLog
     candles: CandleStore
     worker: DataFrameWorker | None
+    row: Row
 
     async def close(self) -> None:
         """Let go of everything, storage last."""
@@ -208,45 +242,37 @@ class DaemonParts:
             await self.worker.close()
         self.committer.close()
         self.candles.close()
+        await self.row.close()
         self.decisions.close()
         self.ledger.close()
 
 
 def _runner_maker(
-    venue: LocalVenue, committer: Committer, local: LocalMarket, worker: DataFrameWorker | None
+    row: Row, committer: Committer, connection: VenueConnection, worker: DataFrameWorker | None
 ) -> Callable[[Callable[[Event], None]], EffectRunner]:
     def make(put: Callable[[Event], None]) -> EffectRunner:
-        return EffectRunner(venue, venue, committer, LoggedAlerts(), local.clock, worker, put)
+        return EffectRunner(row.gateway, row.history, committer, row.alerts, connection.clock, worker, put)
 
     return make
 
 
 class DaemonContainer(containers.DeclarativeContainer):
-    """The paper row. The ledger comes first: whoever may not write it changes nothing else."""
+    """One daemon. `ledger` may be asked for before `connection` is there: whoever may not write it changes nothing
+    else, and starts no venue."""
 
     configuration = providers.Dependency(instance_of=Configuration)
+    connection = providers.Dependency(instance_of=VenueConnection)
     settings = configuration.provided.settings
 
     ledger = providers.Singleton(_ledger, settings)
-    local = providers.Singleton(local_market, settings)
-    universe = local.provided.universe
+    universe = connection.provided.universe
     manager = providers.Singleton(StrategyManager, configuration.provided.parser, configuration.provided.first)
     strategy = providers.Singleton(_stream_strategy, settings.strategy)
     worker = providers.Singleton(_worker, settings.strategy, settings.strategy_deadline_ms)
     engine = providers.Singleton(
         UnifiedEngine, providers.Singleton(_engine_settings, settings), universe, strategy, manager
     )
-    exchange = providers.Singleton(local_exchange, local, manager, settings)
-    venue = providers.Singleton(
-        LocalVenue,
-        local.provided.market,
-        universe,
-        exchange,
-        local.provided.clock,
-        settings.interval,
-        providers.Callable(exchange_path, settings),
-        local.provided.identity,
-    )
+    row = providers.Singleton(_row, settings, connection, manager, engine, ledger)
     decisions = providers.Singleton(_decision_log, settings)
     candles = providers.Singleton(_candle_store, settings, universe)
     committer = providers.Singleton(Committer, ledger, decisions, candles)
@@ -254,16 +280,17 @@ class DaemonContainer(containers.DeclarativeContainer):
     supervisor = providers.Singleton(
         Supervisor,
         engine,
-        local.provided.clock,
-        venue,
-        venue,
+        connection.provided.clock,
+        row.provided.feed,
+        row.provided.account,
         ledger,
         committer,
-        providers.Callable(_runner_maker, venue, committer, local, worker),
+        providers.Callable(_runner_maker, row, committer, connection, worker),
         configuration.provided.watch,
         screen.provided.show,
         screen.provided.heartbeat,
         settings.heartbeat_secs,
+        row.provided.companions,
     )
     parts = providers.Singleton(
         DaemonParts,
@@ -276,4 +303,5 @@ class DaemonContainer(containers.DeclarativeContainer):
         candles=candles,
         committer=committer,
         supervisor=supervisor,
+        row=row,
     )

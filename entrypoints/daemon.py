@@ -11,15 +11,18 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 
+from dependency_injector import providers  # noqa: E402
+
 from config.load import Configuration  # noqa: E402
 from config.overrides_watch import wait_at_start_ms  # noqa: E402
 from config.suggestions import unknown_symbols  # noqa: E402
 from entrypoints.configuration import read_configuration  # noqa: E402
-from entrypoints.container import DaemonContainer, DaemonParts, refuse_unbuilt  # noqa: E402
+from entrypoints.container import DaemonContainer, DaemonParts, refuse_closed  # noqa: E402
 from entrypoints.exit_codes import ExitCode, exit_code_of, message_of  # noqa: E402
 from entrypoints.logs import set_up_logging  # noqa: E402
 from entrypoints.output import say  # noqa: E402
 from entrypoints.screen import banner  # noqa: E402
+from entrypoints.venue_connection import connect  # noqa: E402
 
 USAGE = """usage: python -m entrypoints.daemon        (or ./run)
 
@@ -34,7 +37,7 @@ def main(arguments: list[str]) -> int:
         return ExitCode.DONE if arguments in (["-h"], ["--help"]) else ExitCode.USAGE
     try:
         configuration = _settled_configuration()
-        refuse_unbuilt(configuration.settings)
+        refuse_closed(configuration.settings)
         set_up_logging(configuration.settings.log_level.value, configuration.settings.log_format.value)
         asyncio.run(_trade(configuration))
     except BaseException as error:
@@ -58,8 +61,22 @@ def _settled_configuration() -> Configuration:
 async def _trade(configuration: Configuration) -> None:
     settings = configuration.settings
     container = DaemonContainer(configuration=configuration)
-    container.check_dependencies()
-    parts: DaemonParts = container.parts()
+    ledger = container.ledger()
+    try:
+        connection = await connect(settings)
+    except BaseException:
+        ledger.close()
+        raise
+    try:
+        container.connection.override(providers.Object(connection))
+        container.check_dependencies()
+        await _trade_on(container.parts(), configuration)
+    finally:
+        await connection.close()
+
+
+async def _trade_on(parts: DaemonParts, configuration: Configuration) -> None:
+    settings = configuration.settings
     try:
         for warning in unknown_symbols(configuration.book, parts.universe.symbols):
             say(f"warning: {warning}")

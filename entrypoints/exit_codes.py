@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 
+from entrypoints.gates import GateClosed
 from ports.datasets import DatasetError
 from ports.ledger import LedgerHeld, LedgerRefused, StorageError
 from ports.order_gateway import VenueUnavailable
@@ -29,6 +30,7 @@ _CODE_OF: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (StrategyNotFound, ExitCode.CONFIGURATION),
     (StrategyFailed, ExitCode.FAILED),
     (VenueUnavailable, ExitCode.VENUE),
+    (GateClosed, ExitCode.REFUSED),
     (LedgerHeld, ExitCode.HELD),
     (LedgerRefused, ExitCode.REFUSED),
     (StorageError, ExitCode.DATA),

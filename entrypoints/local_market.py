@@ -1,20 +1,16 @@
-"""The local market of a paper account: which one it is, what time it is there, who trades on it."""
+"""The local market of an account: which one it is, what time it is there, and the venue that plays it."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from decimal import Decimal
 
 from adapters.clocks import ScaledClock
-from adapters.sim.exchange import ExchangeRules, SimExchange
 from adapters.sim.exchange_state import SavedExchange, load_book
-from adapters.sim.market import SimMarket
 from adapters.sim.symbols import MAX_SYMBOLS, profiles
-from application.strategy_manager import StrategyManager
 from config.settings import Settings
 from config.suggestions import did_you_mean
-from domain.instruments import Universe
+from config.variables import Mode
 from domain.strategy_config import Place
 from entrypoints.paths import exchange_path
 from ports.ledger import LedgerRefused
@@ -26,22 +22,46 @@ MARKET_EPOCH_MS = 1_767_578_400_000
 
 @dataclass(frozen=True, slots=True)
 class LocalMarket:
-    """The market of a paper account: which one it is, and what time it is there."""
+    """`symbols` are those to trade, `symbol_count` how many the market must have to hold them.
 
-    market: SimMarket
-    universe: Universe
-    clock: ScaledClock
+    `since` is a moment in market time and the real moment that it was: the venue and the daemon go by the same.
+    """
+
+    seed: int
+    symbols: tuple[str, ...]
+    symbol_count: int
+    since: tuple[int, int]
+    scale: float
     saved: SavedExchange | None
-    identity: dict[str, int]
+
+    @property
+    def identity(self) -> dict[str, int]:
+        """What a paper account keeps with its exchange's state, to find the market again."""
+        market_ms, real_ms = self.since
+        return {
+            "seed": self.seed,
+            "market_ms": market_ms,
+            "real_ms": real_ms,
+            "scale_milli": round(self.scale * 1000),
+        }
+
+    def clock(self) -> ScaledClock:
+        return ScaledClock(*self.since, self.scale)
 
 
 def local_market(settings: Settings) -> LocalMarket:
-    """The market that the account traded on before, or a new one; its time went on meanwhile."""
+    """The market that a paper account traded on before, or a new one; its time went on meanwhile.
+
+    Other modes trade on a venue of their own time, which is the system's.
+    """
+    real_ms = time.time_ns() // 1_000_000
+    if settings.mode is not Mode.PAPER:
+        symbols, count = _symbols(settings, None)
+        return LocalMarket(settings.seed, symbols, count, (real_ms, real_ms), 1.0, None)
     path = exchange_path(settings)
     saved = load_book(path)
-    real_ms = time.time_ns() // 1_000_000
     if saved is None:
-        market_ms, seed = MARKET_EPOCH_MS, settings.seed
+        market_ms = MARKET_EPOCH_MS
     else:
         seed = saved.market["seed"]
         passed_ms = max(0, real_ms - saved.market["real_ms"])
@@ -53,17 +73,11 @@ def local_market(settings: Settings) -> LocalMarket:
                 f"AI_QUANT_SEED asks for {settings.seed}; "
                 "set the seed back, or give the other market a ledger of its own with AI_QUANT_DB_PATH"
             )
-    universe, market = _universe(settings, seed, saved)
-    identity = {
-        "seed": seed,
-        "market_ms": market_ms,
-        "real_ms": real_ms,
-        "scale_milli": round(settings.time_scale * 1000),
-    }
-    return LocalMarket(market, universe, ScaledClock(market_ms, real_ms, settings.time_scale), saved, identity)
+    symbols, count = _symbols(settings, saved)
+    return LocalMarket(settings.seed, symbols, count, (market_ms, real_ms), settings.time_scale, saved)
 
 
-def _universe(settings: Settings, seed: int, saved: SavedExchange | None) -> tuple[Universe, SimMarket]:
+def _symbols(settings: Settings, saved: SavedExchange | None) -> tuple[tuple[str, ...], int]:
     """The symbols asked for, BTC and whatever the account holds; the market is as large as they need."""
     names = [profile.instrument.symbol for profile in profiles(MAX_SYMBOLS)]
     asked = settings.symbols or tuple(names[: settings.local_symbols])
@@ -79,22 +93,5 @@ def _universe(settings: Settings, seed: int, saved: SavedExchange | None) -> tup
         ]
         raise ConfigError(problems)
     held = set() if saved is None else set(saved.book.account.positions) | set(saved.book.resting)
-    wanted = sorted({"BTC", *asked, *held}, key=names.index)
-    market = SimMarket(seed, names.index(wanted[-1]) + 1)
-    listed = {instrument.symbol: instrument for instrument in market.instruments()}
-    return Universe(listed[symbol] for symbol in wanted), market
-
-
-def local_exchange(local: LocalMarket, manager: StrategyManager, settings: Settings) -> SimExchange:
-    places = {instrument.symbol: place for place, instrument in enumerate(local.market.instruments())}
-
-    def funding(symbol: str, hour_ms: int) -> tuple[Decimal, Decimal | None] | None:
-        place = places[symbol]
-        return local.market.funding_rate(place, hour_ms), local.market.oracle_price(place, hour_ms)
-
-    book = None if local.saved is None else local.saved.book
-    return SimExchange(local.universe, exchange_rules(manager), settings.paper_balance, funding, book)
-
-
-def exchange_rules(manager: StrategyManager) -> ExchangeRules:
-    return ExchangeRules(slippage_bps=manager.book.everyone.trade.slippage_bps)
+    wanted = tuple(sorted({"BTC", *asked, *held}, key=names.index))
+    return wanted, names.index(wanted[-1]) + 1

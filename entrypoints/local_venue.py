@@ -7,6 +7,8 @@ import contextlib
 import gc
 import hashlib
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +60,10 @@ class VenueOptions:
     balance: Decimal
     limits: bool
     block_ms: int | None
+    since: tuple[int, int] | None = None
+    """A moment in venue time and the real moment that it was: time that somebody else goes by as well."""
+    with_parent: bool = False
+    """Stop when standard input ends: whoever started the venue is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +101,15 @@ class LocalVenue:
     control: ControlPort
     accounts: list[ToyAccount]
     market: MarketSource
+    with_parent: bool = False
 
     async def serve(self, when_ready: Callable[[], None]) -> None:
         """Serve until SIGINT or SIGTERM, or until the venue breaks."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.server.stop)
+        if self.with_parent:
+            threading.Thread(target=_wait_for_the_end_of_input, args=(loop, self.server.stop), daemon=True).start()
         controlling = asyncio.create_task(self.control.serve(), name="venue control port")
         when_ready()
         try:
@@ -116,7 +125,8 @@ class LocalVenue:
 @contextlib.contextmanager
 def local_venue(options: VenueOptions) -> Iterator[LocalVenue]:
     """Build what the options ask for. Raises `DatasetError`, `ConfigError`, `StorageError` or `VenueUnavailable`."""
-    start_ms = time.time_ns() // 1_000_000
+    clock = _clock(options)
+    start_ms = time.time_ns() // 1_000_000 if clock is None else clock.now_ms()
     rules = _rules(options.faults)
     market = _market(options, start_ms)
     with contextlib.ExitStack() as stack:
@@ -127,9 +137,6 @@ def local_venue(options: VenueOptions) -> Iterator[LocalVenue]:
             venue.fund_account(account.address, options.balance)
         for rule in rules:
             venue.switchboard.add(rule)
-        clock: Clock | None = None
-        if options.scale is not None:
-            clock = SystemClock() if options.scale == 1 else ScaledClock(start_ms, start_ms, options.scale)
         server = VenueServer(
             venue,
             clock,
@@ -143,7 +150,26 @@ def local_venue(options: VenueOptions) -> Iterator[LocalVenue]:
         gc.collect()
         gc.freeze()  # the market's tables live as long as the process: no need to look through them again
         stack.callback(gc.unfreeze)
-        yield LocalVenue(venue, server, control, accounts, market)
+        yield LocalVenue(venue, server, control, accounts, market, options.with_parent)
+
+
+def _clock(options: VenueOptions) -> Clock | None:
+    """The venue's clock; None where its time stands still."""
+    if options.scale is None:
+        return None
+    if options.since is not None:
+        return ScaledClock(*options.since, options.scale)
+    now_ms = time.time_ns() // 1_000_000
+    return SystemClock() if options.scale == 1 else ScaledClock(now_ms, now_ms, options.scale)
+
+
+def _wait_for_the_end_of_input(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    """Read until the other end of standard input is closed, which a killed parent does as well."""
+    with contextlib.suppress(OSError, ValueError):
+        while sys.stdin.buffer.read(1_024):
+            pass
+    with contextlib.suppress(RuntimeError):  # the loop has ended by itself meanwhile
+        loop.call_soon_threadsafe(stop)
 
 
 def toy_account(seed: int, number: int) -> ToyAccount:

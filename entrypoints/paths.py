@@ -15,3 +15,13 @@ def decisions_path(settings: Settings) -> Path:
 def exchange_path(settings: Settings) -> Path:
     """What the simulated exchange of a paper account remembers."""
     return settings.db_path.with_suffix(".exchange.json")
+
+
+def would_path(settings: Settings) -> Path:
+    """The unsigned actions that dry_live would have sent, one JSON line each."""
+    return settings.db_path.with_suffix(".would.jsonl")
+
+
+def drift_path(settings: Settings) -> Path:
+    """Samples of what the venue said in words that this version does not know."""
+    return settings.user_dir / "drift"

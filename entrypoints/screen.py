@@ -21,18 +21,19 @@ log = logging.getLogger("daemon")
 
 def banner(settings: Settings, overrides: str, symbols: int) -> str:
     """Mode, venue, config and database, and how to change them: said at every start."""
-    if settings.network is Network.LOCAL:
+    local = settings.network is Network.LOCAL
+    if settings.venue_url is not None:
+        venue = f"{settings.venue_url} (AI_QUANT_VENUE_URL)"
+    elif local:
         pace = f", time-lapse {settings.time_scale:g}x" if settings.time_scale != 1 else ""
         venue = f"local simulated market, seed {settings.seed}{pace} (AI_QUANT_SEED, AI_QUANT_TIME_SCALE)"
     else:
         venue = f"Hyperliquid {settings.network.value} (AI_QUANT_NETWORK)"
-    money = (
-        "no real money, no key, no internet"
-        if settings.mode is Mode.PAPER
-        else "REAL MONEY"
-        if settings.mode is Mode.LIVE
-        else "orders are written, not sent"
-    )
+    money = {
+        Mode.PAPER: "no real money, no key" + (", no internet" if local else ""),
+        Mode.DRY_LIVE: "orders are written, not sent",
+        Mode.LIVE: "orders are signed and sent, toy money" if local else "REAL MONEY",
+    }[settings.mode]
     rows = (
         ("mode", f"{settings.mode.value}: {money} (AI_QUANT_MODE)"),
         ("venue", venue),

@@ -36,6 +36,16 @@ class _Usd(click.ParamType[Decimal]):
         return amount
 
 
+class _Since(click.ParamType[tuple[int, int]]):
+    name = "MARKET_MS,REAL_MS"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        market, _, real = str(value).partition(",")
+        if not (market.isascii() and market.isdigit() and real.isascii() and real.isdigit()):
+            self.fail(f"{value!r} is not two times in ms", param, ctx)
+        return int(market), int(real)
+
+
 @click.command(name="venue")
 @click.option("--port", type=_PORT, default=0, help="Port of the venue; 0: any free one.", show_default=True)
 @click.option("--control-port", type=_PORT, default=0, help="Port for faults, the log, time.", show_default=True)
@@ -61,6 +71,8 @@ class _Usd(click.ParamType[Decimal]):
 )
 @click.option("--balance", type=_Usd(), default="10000", show_default=True, help="Money of each.")
 @click.option("--block", type=click.IntRange(0, 10_000), metavar="MS", help="Between blocks; 0: none wait.")
+@click.option("--since", type=_Since(), hidden=True, help="MARKET_MS,REAL_MS: a clock that is shared with a daemon.")
+@click.option("--with-parent", is_flag=True, hidden=True, help="Stop when standard input ends.")
 @click.option("--no-limits", is_flag=True, help="Do not enforce the venue's rate limits.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON when ready.")
 def command(
@@ -80,6 +92,8 @@ def command(
     accounts: int,
     balance: Decimal,
     block: int | None,
+    since: tuple[int, int] | None,
+    with_parent: bool,
     no_limits: bool,
     as_json: bool,
 ) -> None:
@@ -107,6 +121,8 @@ def command(
         balance=balance,
         limits=not no_limits,
         block_ms=block,
+        since=since,
+        with_parent=with_parent,
     )
     started = time.monotonic()
     with local_venue(options) as local:

@@ -15,6 +15,12 @@ from tests.daemon_process import Daemon, aiq, aiq_json
 SLOW = {"AI_QUANT_TIME_SCALE": "8", "AI_QUANT_SEED": "2"}
 """Candles of 7.5 real seconds: room to stop and start inside one."""
 
+REAL_MONEY = {
+    "AI_QUANT_MODE": "live",
+    "AI_QUANT_LIVE_ENABLE": "1",
+    "AI_QUANT_LIVE_CONFIRM": "I_UNDERSTAND_THIS_CAN_LOSE_MONEY",
+}
+
 EAGER = "global:\n  trade:\n    entry_min_confidence: low\n"
 
 
@@ -132,9 +138,13 @@ def test_another_seed_on_the_same_account_is_refused_with_5(tmp_path: Path) -> N
     ("extra", "status", "says"),
     [
         ({"AI_QUANT_MODE": "papper"}, 3, "AI_QUANT_MODE"),
-        ({"AI_QUANT_NETWORK": "mainnet"}, 3, "Hyperliquid adapter"),
-        ({"AI_QUANT_MODE": "live"}, 3, "Hyperliquid adapter"),
-        ({"AI_QUANT_MODE": "dry_live"}, 3, "Hyperliquid adapter"),
+        ({"AI_QUANT_MODE": "live"}, 5, "AI_QUANT_LIVE_ENABLE=1"),
+        ({"AI_QUANT_MODE": "live", "AI_QUANT_LIVE_ENABLE": "1"}, 5, "AI_QUANT_LIVE_CONFIRM"),
+        ({**REAL_MONEY, "AI_QUANT_NETWORK": "mainnet"}, 5, "live on mainnet is closed"),
+        ({**REAL_MONEY, "AI_QUANT_NETWORK": "testnet"}, 3, "AI_QUANT_ACCOUNT_ADDRESS"),
+        ({**REAL_MONEY, "AI_QUANT_NETWORK": "testnet", "AI_QUANT_ACCOUNT_ADDRESS": "0x" + 40 * "a"}, 3, "no agent key"),
+        ({"AI_QUANT_MODE": "dry_live"}, 3, "AI_QUANT_ACCOUNT_ADDRESS"),
+        ({"AI_QUANT_VENUE_URL": "http://127.0.0.1:9"}, 4, "http://127.0.0.1:9"),
         ({"AI_QUANT_SYMBOLS": "BTC,kpepe"}, 3, "kPEPE"),
         ({"AI_QUANT_STRATEGY": "nowhere:analyze"}, 3, "nowhere"),
         ({"AI_QUANT_TIME_SCALE": "0"}, 3, "AI_QUANT_TIME_SCALE"),

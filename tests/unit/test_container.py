@@ -1,13 +1,20 @@
-"""The container wires every row of the mode table that is built, and says so about the others."""
+"""The container wires every row of the mode table; what may not start says so before anything is opened."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dependency_injector import providers
 
-from config.load import load_configuration
+from adapters.hyperliquid.dry_gateway import DryGateway
+from adapters.hyperliquid.gateway import HyperliquidGateway
+from adapters.sim.paper_desk import PaperDesk
+from config.load import Configuration, load_configuration
+from config.variables import LIVE_CONFIRMATION, MASTER_KEY_CONSENT
 from config.yaml_reader import OverridesParser
 from domain.candles import Interval
 from domain.config_events import ABSENT, OverridesText
@@ -17,24 +24,109 @@ from entrypoints.container import (
     BacktestInputs,
     DaemonContainer,
     DaemonParts,
-    refuse_unbuilt,
+    refuse_closed,
 )
+from entrypoints.gates import GateClosed
+from entrypoints.venue_connection import connect
 from ports.datasets import CandleSet
 from ports.strategy_config import ConfigError
 from tests.builders import make_instrument
 from tests.engine_builders import window_of
+from tests.venue_process import venue
 
 
-async def test_the_paper_row_builds_and_closes(tmp_path: Path) -> None:
-    environ = {"AI_QUANT_USER_DIR": str(tmp_path), "AI_QUANT_SYMBOLS": "ETH,kPEPE"}
-    configuration = load_configuration(environ, root=tmp_path, cwd=tmp_path, seen_ms=0)
-    refuse_unbuilt(configuration.settings)
+@pytest.fixture(scope="module")
+def venue_ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with venue(tmp_path_factory.mktemp("venue"), "--symbols", "8") as (_, ready):
+        yield ready
+
+
+def configuration_of(folder: Path, ready: dict[str, Any], **more: str) -> Configuration:
+    environ = {
+        "AI_QUANT_USER_DIR": str(folder),
+        "AI_QUANT_NETWORK": "local",
+        "AI_QUANT_VENUE_URL": ready["url"],
+        "AI_QUANT_SYMBOLS": "ETH,kPEPE",
+        **more,
+    }
+    return load_configuration(environ, root=folder, cwd=folder, seen_ms=0)
+
+
+def of_the_toy(ready: dict[str, Any]) -> dict[str, str]:
+    given = ready["accounts"][0]
+    return {
+        "AI_QUANT_ACCOUNT_ADDRESS": given["address"],
+        "AI_QUANT_AGENT_KEY": given["key"],
+        "AI_QUANT_MASTER_KEY_CONSENT": MASTER_KEY_CONSENT,
+    }
+
+
+async def build(configuration: Configuration) -> DaemonContainer:
     container = DaemonContainer(configuration=configuration)
+    container.ledger()
+    container.connection.override(providers.Object(await connect(configuration.settings)))
     container.check_dependencies()
+    return container
+
+
+@pytest.mark.parametrize("mode", ["paper", "dry_live", "live"])
+async def test_every_row_builds_and_closes(tmp_path: Path, venue_ready: dict[str, Any], mode: str) -> None:
+    more = {} if mode == "paper" else of_the_toy(venue_ready)
+    configuration = configuration_of(tmp_path, venue_ready, AI_QUANT_MODE=mode, **more)
+    refuse_closed(configuration.settings)
+    container = await build(configuration)
     parts: DaemonParts = container.parts()
-    assert parts.universe.symbols == ("BTC", "ETH", "kPEPE"), "BTC is always there, in the market's order"
-    assert container.venue() is container.venue(), "one venue behind all of its ports"
+    assert parts.universe.symbols == ("BTC", "ETH", "kPEPE"), "BTC is always there, in the venue's order"
+    kinds = {"paper": PaperDesk, "dry_live": DryGateway, "live": HyperliquidGateway}
+    assert type(parts.row.gateway) is kinds[mode]
     await parts.close()
+    await container.connection().close()
+
+
+async def test_dry_live_makes_no_signer(
+    tmp_path: Path, venue_ready: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a signer was made")
+
+    monkeypatch.setattr("adapters.hyperliquid.signing.Signer.__init__", refuse)
+    monkeypatch.setattr("adapters.hyperliquid.keys.AgentKey.__init__", refuse)
+    container = await build(
+        configuration_of(tmp_path, venue_ready, AI_QUANT_MODE="dry_live", **of_the_toy(venue_ready))
+    )
+    await container.parts().close()
+    await container.connection().close()
+
+
+@pytest.mark.parametrize("network", ["mainnet", "testnet"])
+@pytest.mark.parametrize("given", [{}, {"AI_QUANT_LIVE_ENABLE": "1"}, {"AI_QUANT_LIVE_CONFIRM": LIVE_CONFIRMATION}])
+def test_live_needs_both_switches(tmp_path: Path, network: str, given: dict[str, str]) -> None:
+    environ = {"AI_QUANT_MODE": "live", "AI_QUANT_NETWORK": network, "AI_QUANT_USER_DIR": str(tmp_path / "user")}
+    configuration = load_configuration({**environ, **given}, root=tmp_path, cwd=tmp_path, seen_ms=0)
+    with pytest.raises(GateClosed, match="nothing was sent"):
+        refuse_closed(configuration.settings)
+    assert not (tmp_path / "user").exists()
+
+
+def test_live_on_mainnet_is_closed_even_with_both(tmp_path: Path) -> None:
+    environ = {
+        "AI_QUANT_MODE": "live",
+        "AI_QUANT_NETWORK": "mainnet",
+        "AI_QUANT_USER_DIR": str(tmp_path / "user"),
+        "AI_QUANT_LIVE_ENABLE": "1",
+        "AI_QUANT_LIVE_CONFIRM": LIVE_CONFIRMATION,
+    }
+    configuration = load_configuration(environ, root=tmp_path, cwd=tmp_path, seen_ms=0)
+    with pytest.raises(GateClosed, match="closed in this version"):
+        refuse_closed(configuration.settings)
+
+
+async def test_a_strangers_key_is_refused_in_words(tmp_path: Path, venue_ready: dict[str, Any]) -> None:
+    more = {**of_the_toy(venue_ready), "AI_QUANT_AGENT_KEY": "0x" + 64 * "1"}
+    configuration = configuration_of(tmp_path, venue_ready, AI_QUANT_MODE="live", **more)
+    with pytest.raises(ConfigError) as refused:
+        await connect(configuration.settings)
+    assert 64 * "1" not in str(refused.value)
 
 
 def test_the_backtest_row_builds(tmp_path: Path) -> None:
@@ -52,15 +144,3 @@ def test_the_backtest_row_builds(tmp_path: Path) -> None:
     container = BacktestContainer(inputs=inputs)
     container.check_dependencies()
     assert container.backtest().run(inputs.candles.batches(container.universe())).bars == 3
-
-
-@pytest.mark.parametrize(
-    ("mode", "network"),
-    [("paper", "mainnet"), ("paper", "testnet"), ("dry_live", "mainnet"), ("live", "local"), ("live", "mainnet")],
-)
-def test_rows_that_are_not_built_say_so_before_anything_is_opened(tmp_path: Path, mode: str, network: str) -> None:
-    environ = {"AI_QUANT_MODE": mode, "AI_QUANT_NETWORK": network, "AI_QUANT_USER_DIR": str(tmp_path / "user")}
-    configuration = load_configuration(environ, root=tmp_path, cwd=tmp_path, seen_ms=0)
-    with pytest.raises(ConfigError, match="Hyperliquid adapter"):
-        refuse_unbuilt(configuration.settings)
-    assert not (tmp_path / "user").exists()

@@ -113,6 +113,7 @@ def test_a_request_carries_the_decision_unchanged() -> None:
         time_in_force=TimeInForce.GTC,
         trigger=Trigger(TriggerKind.STOP_LOSS, Decimal(95)),
         leverage=Decimal(3),
+        deadline_ms=61_500,
     )
     request = request_for(intent, 2, TAG)
     assert request.cloid == cloid_of(intent.intent_id, 2, TAG)
@@ -120,3 +121,4 @@ def test_a_request_carries_the_decision_unchanged() -> None:
     assert (request.size, request.limit_price, request.leverage) == (Decimal("2.5"), Decimal(101), Decimal(3))
     assert (request.time_in_force, request.reduce_only) == (TimeInForce.GTC, True)
     assert request.trigger == Trigger(TriggerKind.STOP_LOSS, Decimal(95))
+    assert request.deadline_ms == 61_500

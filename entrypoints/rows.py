@@ -1,0 +1,169 @@
+"""The rows of the mode table: which feed, gateway, account and history a daemon of each mode is made of.
+
+row        market data    orders                         account
+paper      Hyperliquid    simulated exchange             simulated
+dry_live   Hyperliquid    written as WOULD, never sent   Hyperliquid, read only
+live       Hyperliquid    Hyperliquid, signed            Hyperliquid
+
+Where Hyperliquid is (main network, test network, a local venue) is the connection's business.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from adapters.hyperliquid.feed import FeedSettings, HyperliquidFeed
+from adapters.hyperliquid.history import HyperliquidHistory
+from adapters.hyperliquid.sockets import WebSocketTransport
+from adapters.hyperliquid.subscriptions import TooManySubscriptions
+from adapters.logged_alerts import LoggedAlerts
+from adapters.sim.exchange import ExchangeRules
+from application.live_oms import LiveOms
+from application.strategy_manager import StrategyManager
+from application.supervisor import Companion
+from config.settings import Settings
+from domain.events import Event
+from domain.strategy_config import Place
+from entrypoints.catch_up import CatchUp
+from entrypoints.paths import exchange_path, would_path
+from entrypoints.venue_connection import VenueConnection
+from ports.account import Account
+from ports.alerts import Alerts
+from ports.candle_history import CandleHistory
+from ports.market_feed import MarketFeed
+from ports.order_gateway import OrderGateway
+from ports.strategy_config import ConfigError, ConfigProblem
+
+
+async def _hold_nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`companions` are tasks that run as long as the daemon does. `close` lets go of what only this row holds."""
+
+    feed: MarketFeed
+    gateway: OrderGateway
+    account: Account
+    history: CandleHistory
+    alerts: Alerts
+    companions: Mapping[str, Companion] = field(default_factory=dict)
+    close: Callable[[], Awaitable[None]] = _hold_nothing
+
+
+def paper_row(settings: Settings, connection: VenueConnection, manager: StrategyManager) -> Row:
+    """Public data, and an account that only this process knows."""
+    from adapters.hyperliquid.funding import FundingRates, read_rates
+    from adapters.sim.exchange import SimExchange
+    from adapters.sim.exchange_state import load_book
+    from adapters.sim.paper_desk import PaperDesk
+
+    alerts = LoggedAlerts()
+    feed = _feed(settings, connection, alerts, None, _nothing_happened)
+    history = HyperliquidHistory(connection.info, connection.universe, connection.clock)
+    rates = FundingRates(lambda: read_rates(connection.info), connection.clock, alerts)
+    state_path = exchange_path(settings)
+    saved = load_book(state_path)
+    book = None if saved is None else saved.book
+    exchange = SimExchange(connection.universe, exchange_rules(manager), settings.paper_balance, rates.paid, book)
+    identity = {} if connection.local is None else connection.local.identity
+    desk = PaperDesk(feed, history, connection.universe, exchange, connection.clock, state_path, identity)
+    return Row(desk, desk, desk, history, alerts, {"funding rates": lambda _: rates.keep_fresh()})
+
+
+def dry_live_row(settings: Settings, connection: VenueConnection, oms: LiveOms, floor_ms: int) -> Row:
+    """Everything as in live, up to the last step: no signer is made, and nothing here can send."""
+    from adapters.hyperliquid.account import HyperliquidAccount
+    from adapters.hyperliquid.dry_gateway import DryGateway
+    from adapters.hyperliquid.encoder import OrderEncoder
+    from entrypoints.line_file import LineFile
+
+    alerts = LoggedAlerts()
+    user = connection.account_address
+    account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
+    catch_up = CatchUp(account, oms, connection.clock, floor_ms)
+    feed = _feed(settings, connection, alerts, user, catch_up)
+    history = HyperliquidHistory(connection.info, connection.universe, connection.clock)
+    would = LineFile(would_path(settings))
+    gateway = DryGateway(OrderEncoder(connection.universe, connection.asset_of), would.write)
+
+    async def close() -> None:
+        would.close()
+
+    return Row(feed, gateway, account, history, alerts, close=close)
+
+
+def live_row(settings: Settings, connection: VenueConnection, oms: LiveOms, floor_ms: int) -> Row:
+    """Orders are signed and sent."""
+    from adapters.hyperliquid.account import HyperliquidAccount
+    from adapters.hyperliquid.budget import AddressBudget
+    from adapters.hyperliquid.encoder import OrderEncoder
+    from adapters.hyperliquid.gateway import GatewaySettings, HyperliquidGateway
+    from adapters.hyperliquid.nonces import NonceSource, nonce_path
+    from adapters.hyperliquid.signing import Signer
+    from adapters.hyperliquid.watch import VenueWatch
+
+    alerts = LoggedAlerts()
+    assert connection.key is not None, "live connects with a key"
+    signer = Signer(connection.key, is_mainnet=connection.endpoint.is_mainnet)
+    nonces = NonceSource(nonce_path(settings.user_dir, settings.network.value, signer.address))
+    user = connection.account_address
+    account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
+    catch_up = CatchUp(account, oms, connection.clock, floor_ms)
+    feed = _feed(settings, connection, alerts, user, catch_up)
+    history = HyperliquidHistory(connection.info, connection.universe, connection.clock)
+    gateway = HyperliquidGateway(
+        connection.transport,
+        signer,
+        nonces,
+        OrderEncoder(connection.universe, connection.asset_of),
+        connection.budget,
+        AddressBudget(),
+        connection.info,
+        connection.clock,
+        GatewaySettings(user=user, vault=settings.vault_address),
+        alerts,
+    )
+    master = settings.account_address or user
+    watch = VenueWatch(connection.info, connection.clock, alerts, signer=signer.address, account=master)
+
+    async def close() -> None:
+        await gateway.close()
+        nonces.close()
+
+    return Row(feed, gateway, account, history, alerts, {"venue watch": watch.keep_watch}, close)
+
+
+def exchange_rules(manager: StrategyManager) -> ExchangeRules:
+    return ExchangeRules(slippage_bps=manager.book.everyone.trade.slippage_bps)
+
+
+async def _nothing_happened() -> Sequence[Event]:
+    return ()
+
+
+def _feed(
+    settings: Settings,
+    connection: VenueConnection,
+    alerts: Alerts,
+    user: str | None,
+    catch_up: Callable[[], Awaitable[Sequence[Event]]],
+) -> HyperliquidFeed:
+    wanted = FeedSettings(bbo=settings.ws_enable_bbo, candle=settings.ws_enable_candle, user=user)
+    try:
+        return HyperliquidFeed(
+            connection.universe,
+            settings.interval,
+            WebSocketTransport(connection.endpoint.ws_url),
+            connection.clock,
+            wanted,
+            connection.sentinel,
+            alerts,
+            catch_up,
+            random.Random(),
+        )
+    except TooManySubscriptions as error:
+        raise ConfigError([ConfigProblem(Place("environment"), "AI_QUANT_SYMBOLS", str(error))]) from error
