@@ -21,6 +21,7 @@ from entrypoints.container import DaemonContainer, DaemonParts, refuse_closed  #
 from entrypoints.exit_codes import ExitCode, exit_code_of, message_of  # noqa: E402
 from entrypoints.logs import set_up_logging  # noqa: E402
 from entrypoints.output import say  # noqa: E402
+from entrypoints.rehearsal import put_away_last_rehearsal  # noqa: E402
 from entrypoints.screen import banner  # noqa: E402
 from entrypoints.venue_connection import connect  # noqa: E402
 
@@ -60,6 +61,9 @@ def _settled_configuration() -> Configuration:
 
 async def _trade(configuration: Configuration) -> None:
     settings = configuration.settings
+    put_away = put_away_last_rehearsal(settings)
+    if put_away is not None:
+        say(f"a new venue, a new ledger: the last rehearsal's is {put_away}")
     container = DaemonContainer(configuration=configuration)
     ledger = container.ledger()
     try:

@@ -101,15 +101,9 @@ class SimMarket:
         found = self._minutes.get(open_ms)
         if found is None:
             tape = self._tape(open_ms)
-            found = self._minutes[open_ms] = _columns(open_ms, tape, None)
+            found = self._minutes[open_ms] = _columns(open_ms, tape)
             _trim(self._minutes)
         return found
-
-    def forming(self, at_ms: int) -> MinuteColumns:
-        """The running minute as it looks at `at_ms`: trades of the seconds that have passed."""
-        open_ms = at_ms // MINUTE_MS * MINUTE_MS
-        heard = np.arange(SECONDS)[:, None] < (at_ms - open_ms) // SECOND_MS
-        return _columns(open_ms, self._tape(open_ms), heard)
 
     def quotes(self, at_ms: int) -> tuple[FloatColumn, FloatColumn]:
         """Best bid and best ask of all symbols in the second that contains `at_ms`."""
@@ -243,15 +237,14 @@ class SimMarket:
         return spans, np.stack(values), folded.trades.reshape(shape)[spans].sum(axis=1)
 
 
-def _columns(open_ms: int, tape: Tape, heard: BoolColumn | None) -> MinuteColumns:
-    folded = fold(tape, heard)
-    traded_steps = tape.size_steps if heard is None else tape.size_steps * heard
+def _columns(open_ms: int, tape: Tape) -> MinuteColumns:
+    folded = fold(tape)
     return MinuteColumns(
         open_ms=open_ms,
         bid=tape.bid_ticks / tape.price_scale,
         ask=(tape.bid_ticks + tape.spread_ticks) / tape.price_scale,
         mid=(tape.bid_ticks * 2.0 + tape.spread_ticks) / (tape.price_scale * 2.0),
-        traded_size=traded_steps / tape.size_scale,
+        traded_size=tape.size_steps / tape.size_scale,
         open=folded.open,
         high=folded.high,
         low=folded.low,

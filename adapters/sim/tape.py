@@ -157,20 +157,19 @@ class TapeWriter:
         return scale
 
 
-def fold(tape: Tape, heard: BoolColumn | None = None) -> CandleFold:
-    """Fold each column's trades into one candle; with `heard`, only the trades it marks."""
-    traded = tape.traded if heard is None else tape.traded & heard
+def fold(tape: Tape) -> CandleFold:
+    """Fold each column's trades into one candle."""
+    traded = tape.traded
     ticks = tape.trade_ticks
     columns = np.arange(ticks.shape[1])
     first = traded.argmax(axis=0)
     last = SECONDS - 1 - traded[::-1].argmax(axis=0)
-    steps = tape.size_steps if heard is None else tape.size_steps * traded
     return CandleFold(
         open=ticks[first, columns] / tape.price_scale,
         high=(ticks * traded).max(axis=0) / tape.price_scale,
         low=np.where(traded, ticks, np.inf).min(axis=0) / tape.price_scale,
         close=ticks[last, columns] / tape.price_scale,
-        volume_steps=steps.sum(axis=0),
+        volume_steps=tape.size_steps.sum(axis=0),
         trades=traded.sum(axis=0, dtype=np.int64),
         traded=np.asarray(traded.any(axis=0)),
     )

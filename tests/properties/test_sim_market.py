@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.sim.market import MINUTE_MS, SECOND_MS, MinuteColumns, SimMarket
+from adapters.sim.market import MINUTE_MS, MinuteColumns, SimMarket
 from domain.candles import CandleWindow, Interval, candle_problem
 from domain.market import Trade
 
@@ -111,21 +111,6 @@ def test_the_minute_of_all_symbols_is_the_candle_of_each(seed: int, minute: int)
             assert candle_problem(*seen) is None
         else:
             assert columns.volume[symbol_id] == 0
-
-
-@given(seed=SEEDS, minute=MINUTES, symbol_id=IDS, into_ms=st.integers(min_value=0, max_value=MINUTE_MS - 1))
-@settings(max_examples=40)
-def test_a_forming_candle_holds_the_trades_of_the_seconds_that_have_passed(
-    seed: int, minute: int, symbol_id: int, into_ms: int
-) -> None:
-    market = SimMarket(seed, SYMBOLS)
-    open_ms = minute * MINUTE_MS
-    forming = market.forming(open_ms + into_ms)
-    expected = folded(market.trades(symbol_id, open_ms, open_ms + into_ms // SECOND_MS * SECOND_MS), Interval.M1)
-    assert forming.traded[symbol_id] == bool(expected)
-    if expected:
-        columns = (forming.open, forming.high, forming.low, forming.close, forming.volume)
-        assert tuple(float(column[symbol_id]) for column in columns) == expected[0][1:]
 
 
 @given(seed=SEEDS, minute=MINUTES)

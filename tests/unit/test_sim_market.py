@@ -25,7 +25,7 @@ from adapters.sim.market import MINUTE_MS, SimMarket
 from domain.candles import Interval
 market, digest = SimMarket(7, 24), hashlib.sha256()
 for minute in (5, 1, -400, 3):
-    market.forming(minute * MINUTE_MS + 31_000)
+    market.quotes(minute * MINUTE_MS + 31_000)
 for minute in (-400, 1, 3, 5):
     columns = market.minute(minute * MINUTE_MS)
     digest.update(columns.bid.tobytes() + columns.traded_size.tobytes() + columns.close.tobytes())
