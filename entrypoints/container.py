@@ -38,6 +38,7 @@ from config.variables import LIVE_CONFIRMATION, Mode, Network
 from domain.config_events import OverridesText
 from domain.events import Event
 from domain.instruments import Instrument, Universe
+from domain.strategy_config import Place
 from entrypoints.gates import GateClosed
 from entrypoints.paths import decisions_path
 from entrypoints.rows import Row, dry_live_row, exchange_rules, live_row, paper_row
@@ -47,7 +48,7 @@ from ports.candle_history import CandleStore
 from ports.datasets import CandleSet, FundingSet
 from ports.ledger import DecisionLog, Ledger
 from ports.strategy import Strategy
-from ports.strategy_config import StrategyConfigParser
+from ports.strategy_config import ConfigError, ConfigProblem, StrategyConfigParser
 
 MEI_ALPHA_V1 = "mei_alpha_v1"
 """The name of our own strategy; any other is a user's, given as `module:function`."""
@@ -155,6 +156,19 @@ def refuse_closed(settings: Settings) -> None:
             "AI_QUANT_NETWORK=testnet trades without money, AI_QUANT_MODE=dry_live shows what would be sent; "
             "nothing was sent"
         )
+
+
+def refuse_unbuilt(settings: Settings) -> None:
+    """Switches whose other side is not built yet: a daemon that would silently never decide or fill must not start."""
+    problems = []
+    if not settings.ws_enable_candle:
+        problems.append(
+            ("AI_QUANT_WS_ENABLE_CANDLE", "candles come over the WebSocket only in this version; set it to 1")
+        )
+    if not settings.ws_enable_bbo and settings.mode is Mode.PAPER:
+        problems.append(("AI_QUANT_WS_ENABLE_BBO", "paper fills orders at the streamed quotes; set it to 1"))
+    if problems:
+        raise ConfigError([ConfigProblem(Place("environment"), name, text) for name, text in problems])
 
 
 def _row(

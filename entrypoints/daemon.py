@@ -17,7 +17,7 @@ from config.load import Configuration  # noqa: E402
 from config.overrides_watch import wait_at_start_ms  # noqa: E402
 from config.suggestions import unknown_symbols  # noqa: E402
 from entrypoints.configuration import read_configuration  # noqa: E402
-from entrypoints.container import DaemonContainer, DaemonParts, refuse_closed  # noqa: E402
+from entrypoints.container import DaemonContainer, DaemonParts, refuse_closed, refuse_unbuilt  # noqa: E402
 from entrypoints.exit_codes import ExitCode, exit_code_of, message_of  # noqa: E402
 from entrypoints.logs import set_up_logging  # noqa: E402
 from entrypoints.output import say  # noqa: E402
@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> int:
     try:
         configuration = _settled_configuration()
         refuse_closed(configuration.settings)
+        refuse_unbuilt(configuration.settings)
         set_up_logging(configuration.settings.log_level.value, configuration.settings.log_format.value)
         asyncio.run(_trade(configuration))
     except BaseException as error:

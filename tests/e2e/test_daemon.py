@@ -144,6 +144,8 @@ def test_another_seed_on_the_same_account_is_refused_with_5(tmp_path: Path) -> N
         ({**REAL_MONEY, "AI_QUANT_NETWORK": "testnet"}, 3, "AI_QUANT_ACCOUNT_ADDRESS"),
         ({**REAL_MONEY, "AI_QUANT_NETWORK": "testnet", "AI_QUANT_ACCOUNT_ADDRESS": "0x" + 40 * "a"}, 3, "no agent key"),
         ({"AI_QUANT_MODE": "dry_live"}, 3, "AI_QUANT_ACCOUNT_ADDRESS"),
+        ({"AI_QUANT_WS_ENABLE_CANDLE": "0"}, 3, "AI_QUANT_WS_ENABLE_CANDLE"),
+        ({"AI_QUANT_WS_ENABLE_BBO": "0"}, 3, "AI_QUANT_WS_ENABLE_BBO"),
         ({"AI_QUANT_VENUE_URL": "http://127.0.0.1:9"}, 4, "http://127.0.0.1:9"),
         ({"AI_QUANT_SYMBOLS": "BTC,kpepe"}, 3, "kPEPE"),
         ({"AI_QUANT_STRATEGY": "nowhere:analyze"}, 3, "nowhere"),
@@ -212,3 +214,22 @@ def _open_key_ms(ledger: Path, symbol: str) -> object:
 def _count_opens(ledger: Path, symbol: str, key_ms: object) -> object:
     query = "SELECT count(*) FROM order_intents WHERE symbol = ? AND action = 'OPEN' AND open_ms = ?"
     return _rows(ledger, query, symbol, key_ms)[0][0]
+
+
+def children_of(pid: int) -> list[int]:
+    """Process ids of a process's own children, from its threads' entries in /proc."""
+    return [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_venue_ends_with_its_daemon(tmp_path: Path, number: int) -> None:
+    with Daemon(tmp_path, {"AI_QUANT_SYMBOLS": "BTC,ETH"}) as daemon:
+        daemon.wait_for(lambda running: bool(running.lines("warming_up")))
+        (venue,) = children_of(daemon.process.pid)
+        daemon.end(number)
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{venue}").exists():
+            assert time.monotonic() < deadline, "an orphaned venue"
+            time.sleep(0.05)
