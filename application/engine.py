@@ -186,7 +186,12 @@ class UnifiedEngine:
             self._warm_up.fetch_all(step)
 
     def _on_account(self, step: Step, event: AccountSnapshot) -> None:
-        """The venue's word on the account. Our books must say the same, or the symbol takes no entries."""
+        """The venue's word on the account. Our books must say the same, or the symbol takes no entries.
+
+        A word from before our newest fill was overtaken on its way: it proves nothing about now.
+        """
+        if event.at_ms < self.portfolio.newest_fill_ms:
+            return
         theirs = dict(event.positions)
         ours = {symbol: position.size for symbol, position in self.portfolio.positions.items()}
         differs = frozenset(

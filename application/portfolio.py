@@ -25,6 +25,8 @@ class Portfolio:
         self.realised_usd = ZERO
         self.fees_usd = ZERO
         self.funding_usd = ZERO
+        self.newest_fill_ms = 0
+        """Venue time of the newest fill booked: what the venue said of the account before it says nothing any more."""
 
     def restore(self, state: LedgerState) -> None:
         self.positions = {position.symbol: position for position in state.positions if not position.is_flat}
@@ -32,12 +34,14 @@ class Portfolio:
         self.realised_usd = state.realised_usd
         self.fees_usd = state.fees_usd
         self.funding_usd = state.funding_usd
+        self.newest_fill_ms = state.newest_fill_ms
 
     def position(self, symbol: str) -> Position:
         return self.positions.get(symbol) or Position(symbol)
 
     def book_fill(self, fill: Fill, intent_id: str | None, reason: str) -> PositionStep:
         """Fold a fill into its position and the totals. The caller has deduped."""
+        self.newest_fill_ms = max(self.newest_fill_ms, fill.time_ms)
         result = apply_fill(self.position(fill.symbol), fill, intent_id, reason)
         self._put(result.position)
         self.realised_usd += result.realised

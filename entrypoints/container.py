@@ -180,9 +180,9 @@ def _row(
         case Mode.PAPER:
             return paper_row(settings, connection, manager)
         case Mode.DRY_LIVE:
-            return dry_live_row(settings, connection, engine.oms, floor_ms)
+            return dry_live_row(settings, connection, engine, floor_ms)
         case Mode.LIVE:
-            return live_row(settings, connection, engine.oms, floor_ms)
+            return live_row(settings, connection, engine, floor_ms)
 
 
 def _stream_strategy(name: str) -> Strategy:

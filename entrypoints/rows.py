@@ -20,7 +20,7 @@ from adapters.hyperliquid.sockets import WebSocketTransport
 from adapters.hyperliquid.subscriptions import TooManySubscriptions
 from adapters.logged_alerts import LoggedAlerts
 from adapters.sim.exchange import ExchangeRules
-from application.live_oms import LiveOms
+from application.engine import UnifiedEngine
 from application.strategy_manager import StrategyManager
 from application.supervisor import Companion
 from config.settings import Settings
@@ -74,7 +74,7 @@ def paper_row(settings: Settings, connection: VenueConnection, manager: Strategy
     return Row(desk, desk, desk, history, alerts, {"funding rates": lambda _: rates.keep_fresh()})
 
 
-def dry_live_row(settings: Settings, connection: VenueConnection, oms: LiveOms, floor_ms: int) -> Row:
+def dry_live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEngine, floor_ms: int) -> Row:
     """Everything as in live, up to the last step: no signer is made, and nothing here can send."""
     from adapters.hyperliquid.account import HyperliquidAccount
     from adapters.hyperliquid.dry_gateway import DryGateway
@@ -84,7 +84,7 @@ def dry_live_row(settings: Settings, connection: VenueConnection, oms: LiveOms, 
     alerts = LoggedAlerts()
     user = connection.account_address
     account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
-    catch_up = CatchUp(account, oms, connection.clock, floor_ms)
+    catch_up = CatchUp(account, engine, connection.clock, floor_ms)
     feed = _feed(settings, connection, alerts, user, catch_up)
     history = HyperliquidHistory(connection.info, connection.universe, connection.clock)
     would = LineFile(would_path(settings))
@@ -96,7 +96,7 @@ def dry_live_row(settings: Settings, connection: VenueConnection, oms: LiveOms, 
     return Row(feed, gateway, account, history, alerts, close=close)
 
 
-def live_row(settings: Settings, connection: VenueConnection, oms: LiveOms, floor_ms: int) -> Row:
+def live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEngine, floor_ms: int) -> Row:
     """Orders are signed and sent."""
     from adapters.hyperliquid.account import HyperliquidAccount
     from adapters.hyperliquid.budget import AddressBudget
@@ -112,7 +112,7 @@ def live_row(settings: Settings, connection: VenueConnection, oms: LiveOms, floo
     nonces = NonceSource(nonce_path(settings.user_dir, settings.network.value, signer.address))
     user = connection.account_address
     account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
-    catch_up = CatchUp(account, oms, connection.clock, floor_ms)
+    catch_up = CatchUp(account, engine, connection.clock, floor_ms)
     feed = _feed(settings, connection, alerts, user, catch_up)
     history = HyperliquidHistory(connection.info, connection.universe, connection.clock)
     gateway = HyperliquidGateway(

@@ -547,7 +547,8 @@ def test_while_stopping_exits_leave_and_entries_do_not() -> None:
         daemon.strategy.script |= {("BTC", candle(1)): Opinion(), ("ETH", candle(1)): BUY}
         daemon.ledger.gate.clear()
         daemon.ledger.waiting.clear()
-        daemon.feed.put(AccountSnapshot(Decimal(9_999), (), START_MS))  # something to write, on a disk that stalls
+        # Something to write, on a disk that stalls.
+        daemon.feed.put(AccountSnapshot(Decimal(9_999), (), daemon.clock.now_ms()))
         await daemon.until(daemon.ledger.waiting.is_set)
         daemon.stop.set()
         await asyncio.sleep(0.05)

@@ -367,6 +367,21 @@ def test_a_symbol_whose_books_differ_from_the_venues_takes_no_entries() -> None:
     assert "BTC" in [request.symbol for request in submitted(rig.close_candle(candle(1)))]
 
 
+def test_a_word_on_the_account_from_before_the_newest_fill_proves_nothing() -> None:
+    """It was asked for before the fill and came after it, as happens when an answer has to be waited for."""
+    rig = rig_of("BTC")
+    rig.strategy.script[("BTC", candle(0))] = BUY
+    asked_ms = rig.now_ms
+    rig.fill(submitted(rig.close_candle(candle(0)))[0])
+    cash, held = rig.engine.portfolio.cash_usd, rig.engine.portfolio.position("BTC").size
+    assert held > 0 and rig.engine.portfolio.newest_fill_ms > asked_ms
+    late = rig.take(AccountSnapshot(Decimal(10_000), (), asked_ms))
+    assert effects_of(Alert, late) == [] and late.facts == []
+    assert rig.engine.portfolio.cash_usd == cash
+    fresh = rig.take(AccountSnapshot(Decimal(10_000), (), rig.engine.portfolio.newest_fill_ms))
+    assert [alert.code for alert in effects_of(Alert, fresh)] == ["position_differs"]
+
+
 def test_without_knowing_the_cash_nothing_is_entered() -> None:
     rig = rig_of()
     rig.engine.portfolio.cash_usd = None
