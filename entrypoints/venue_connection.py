@@ -101,7 +101,7 @@ async def connect(settings: Settings) -> VenueConnection:
 
 async def _connected(settings: Settings, local: LocalMarket | None, child: VenueChild | None) -> VenueConnection:
     endpoint = endpoint_of(settings, child)
-    clock: Clock = SystemClock() if local is None or local.scale == 1 else local.clock()
+    clock: Clock = SystemClock() if local is None else local.clock()
     transport = RequestsTransport(endpoint.url)
     try:
         budget = WeightBudget(clock, per_minute=PLANNED_WEIGHT if child is None else LOCAL_WEIGHT)

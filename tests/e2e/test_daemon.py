@@ -216,6 +216,15 @@ def _count_opens(ledger: Path, symbol: str, key_ms: object) -> object:
     return _rows(ledger, query, symbol, key_ms)[0][0]
 
 
+def test_in_real_time_the_paper_market_keeps_its_own_date(tmp_path: Path) -> None:
+    """It is January there: a daemon on the system's clock would believe none of its frames."""
+    extra = {"AI_QUANT_TIME_SCALE": "1", "AI_QUANT_SYMBOLS": "BTC,ETH", "AI_QUANT_RUN_FOR": "8"}
+    with Daemon(tmp_path, extra) as daemon:
+        assert daemon.process.wait(timeout=60) == 0, daemon.text[-3000:]
+        assert daemon.lines("warming_up")[-1]["still_to_come"] == 0
+        assert daemon.lines("venue_drifted") == daemon.lines("history_unusable") == []
+
+
 def children_of(pid: int) -> list[int]:
     """Process ids of a process's own children, from its threads' entries in /proc."""
     return [
