@@ -128,7 +128,7 @@ def _rebuild_s(count: int) -> float:
 
 
 def _daemon_cpu_s(seconds: int) -> float:
-    """CPU seconds of the real daemon over a stretch in which no candle closes, its simulated market included."""
+    """CPU seconds of the real daemon over a stretch in which no candle closes; its venue is a process of its own."""
     root = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AI_QUANT_")}
