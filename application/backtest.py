@@ -19,6 +19,7 @@ from domain.candles import CandleBatch
 from domain.effects import Alert, CancelOrder, Effect, RunStrategy, SubmitOrder
 from domain.events import CandlesClosed, Event, Recovered, StrategyAnswered
 from domain.facts import (
+    CandlesSkipped,
     DecisionsRecorded,
     FillRecorded,
     FundingRecorded,
@@ -116,7 +117,7 @@ class Backtest:
                 self._digest.add(fact)
                 if isinstance(fact, DecisionsRecorded):
                     self._record.signals += int((fact.signal != 0).sum())
-                else:
+                elif not isinstance(fact, CandlesSkipped):  # a data set has no gaps to repair
                     facts.append(fact)
                     self._keep(fact)
             if facts:

@@ -7,11 +7,12 @@ from decimal import Decimal
 import numpy as np
 import numpy.typing as npt
 
+from application.candle_board import ClosedBatch
 from application.entry_desk import Candidate, EntryDesk, EntryMoment, ranked
 from application.exit_desk import ExitDesk
 from application.live_oms import LiveOms
 from application.market_context import MarketOverview
-from application.market_data_hub import ClosedBatch, MarketDataHub
+from application.market_data_hub import MarketDataHub
 from application.portfolio import Portfolio
 from application.protection import ExitMoment
 from application.risk_guard import RiskGuard
@@ -43,7 +44,10 @@ class BatchDecider:
         guard: RiskGuard,
         exits: ExitDesk,
         entries: EntryDesk,
+        *,
+        smart_exits: bool = True,
     ) -> None:
+        """`smart_exits`: indicators may end a position at the close of these candles."""
         self._universe = universe
         self._hub = hub
         self._overview = overview
@@ -52,6 +56,7 @@ class BatchDecider:
         self._guard = guard
         self._exits = exits
         self._entries = entries
+        self._smart_exits = smart_exits
         self._symbols_of: tuple[bytes, tuple[str, ...]] = (b"", ())
         self.differs: frozenset[str] = frozenset()
         self.analyses_done = 0
@@ -93,7 +98,8 @@ class BatchDecider:
         for symbol in self._held_places(ids):
             view = self._hub.price(self._universe.id_of(symbol), step.at_ms)
             if view is not None:
-                self._exits.check(step, symbol, ExitMoment(view.price, view.source, open_ms), book)
+                moment = ExitMoment(view.price, view.source, open_ms)
+                self._exits.check(step, symbol, moment, book, smart=self._smart_exits)
 
     def _candidates(self, record: DecisionsRecorded, book: StrategyBook) -> list[Candidate]:
         analyses, breadth_pct = record.analyses, record.context.breadth_pct

@@ -9,15 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from application.candle_sources import CandleSources
 from application.committer import Committer
+from application.fetch_queue import FetchQueue
 from domain.candles import CandleBatch, Interval
-from domain.effects import Alert, CancelOrder, Effect, FetchCandles, RunStrategy, StoreCandles, SubmitOrder
+from domain.effects import (
+    Alert,
+    CancelOrder,
+    Effect,
+    FetchCandles,
+    RunStrategy,
+    StoreCandles,
+    SubmitOrder,
+    WatchMarket,
+)
 from domain.events import Event, HistoryLoaded, OrderOutcome, StrategyAnswered
 from domain.intents import OrderRequest
 from domain.orders import Rejected, RejectReason
 from domain.strategy_job import StrategyJob
 from ports.alerts import Alerts
-from ports.candle_history import CandleHistory, HistoryUnavailable
+from ports.candle_history import HistoryUnavailable
 from ports.clock import Clock
 from ports.order_gateway import OrderGateway, VenueUnavailable
 from ports.strategy import StrategyFailed, StrategyWorker
@@ -29,7 +40,7 @@ HISTORY_PATIENCE = 3
 """After so many failures the engine is told that there is none for now: nobody waits for this symbol."""
 
 HISTORY_AGAIN_S = 5.0
-"""How soon a symbol may be fetched again: one that keeps falling out must not eat the venue's limits."""
+"""How soon a symbol's history may be fetched again: one that keeps falling out must not eat the venue's limits."""
 
 CANCEL_RETRY_S = (0.2, 1.0, 5.0)
 """Pauses between attempts to cancel; after the last one the operator is told."""
@@ -39,11 +50,16 @@ EFFECT_TASKS = ("submit ", "cancel ", "strategy job ")
 """How the names of tasks begin that wait for an answer from outside."""
 
 
+_Key = tuple[str, Interval]
+
+
 class EffectRunner:
     def __init__(
         self,
         gateway: OrderGateway,
-        history: CandleHistory,
+        sources: CandleSources,
+        fetches: FetchQueue,
+        watch: Callable[[Sequence[str], Sequence[str]], None],
         committer: Committer,
         alerts: Alerts,
         clock: Clock,
@@ -51,16 +67,17 @@ class EffectRunner:
         put: Callable[[Event], None],
     ) -> None:
         self._gateway = gateway
-        self._history = history
+        self._sources = sources
+        self._watch = watch
         self._committer = committer
         self._alerts = alerts
         self._clock = clock
         self._worker = worker
         self._put = put
-        self._fetches: asyncio.Queue[FetchCandles] = asyncio.Queue()
+        self._fetches = fetches
         self._stores: asyncio.Queue[CandleBatch] = asyncio.Queue()
-        self._failures: dict[str, int] = {}
-        self._answered_s: dict[str, float] = {}
+        self._failures: dict[_Key, int] = {}
+        self._answered_s: dict[_Key, float] = {}
         self.fetched = 0
 
     def run(self, effects: Sequence[Effect], tasks: asyncio.TaskGroup) -> None:
@@ -72,7 +89,9 @@ class EffectRunner:
                 case CancelOrder(symbol=symbol, cloid=cloid):
                     tasks.create_task(self._cancel(symbol, cloid), name=f"cancel {cloid}")
                 case FetchCandles():
-                    self._fetches.put_nowait(effect)
+                    self._fetches.put(effect)
+                case WatchMarket(symbols=symbols, exit_symbols=exit_symbols):
+                    self._watch(symbols, exit_symbols)
                 case StoreCandles(candles=candles):
                     self._stores.put_nowait(candles)
                 case RunStrategy(job=job):
@@ -85,9 +104,10 @@ class EffectRunner:
         loop = asyncio.get_running_loop()
         while True:
             wanted = await self._fetches.get()
-            early_s = self._answered_s.get(wanted.symbol, -HISTORY_AGAIN_S) + HISTORY_AGAIN_S - loop.time()
-            if early_s > 0:
-                loop.call_later(early_s, self._fetches.put_nowait, wanted)
+            answered_s = self._answered_s.get((wanted.symbol, wanted.interval), -HISTORY_AGAIN_S)
+            early_s = answered_s + HISTORY_AGAIN_S - loop.time()
+            if early_s > 0 and not wanted.is_tail:
+                loop.call_later(early_s, self._fetches.put, wanted)
             else:
                 await self._answer_history(wanted)
 
@@ -118,21 +138,25 @@ class EffectRunner:
                     await asyncio.sleep(pause_s)
 
     async def _answer_history(self, wanted: FetchCandles) -> None:
-        symbol, loop = wanted.symbol, asyncio.get_running_loop()
-        end_ms = _closed_until(self._clock.now_ms(), wanted.interval)
+        symbol, interval, loop = wanted.symbol, wanted.interval, asyncio.get_running_loop()
+        key = (symbol, interval)
+        end_ms = max(wanted.end_ms, _closed_until(self._clock.now_ms(), interval))
         try:
-            window = await self._history.candles(symbol, wanted.interval, wanted.start_ms, end_ms)
+            window, source = await self._sources.candles(
+                symbol, interval, wanted.start_ms, end_ms, stored_only=wanted.is_stored
+            )
         except HistoryUnavailable as error:
-            failures = self._failures[symbol] = self._failures.get(symbol, 0) + 1
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
             self._alerts.send("history_unavailable", f"{symbol}: {error}")
             if failures == HISTORY_PATIENCE:
-                self._put(HistoryLoaded(symbol, wanted.interval, None, "history", str(error)))
+                self._put(HistoryLoaded(symbol, interval, None, "venue", str(error), wanted.is_tail))
             pause_s = HISTORY_RETRY_S[min(failures, len(HISTORY_RETRY_S)) - 1]
-            loop.call_later(pause_s, self._fetches.put_nowait, wanted)
+            loop.call_later(pause_s, self._fetches.put, wanted)
             return
-        self._failures.pop(symbol, None)
-        self._answered_s[symbol] = loop.time()
-        self._put(HistoryLoaded(symbol, wanted.interval, window, "history"))
+        self._failures.pop(key, None)
+        if not wanted.is_tail:
+            self._answered_s[key] = loop.time()
+        self._put(HistoryLoaded(symbol, interval, window, source, "", wanted.is_tail))
         self.fetched += 1
 
     async def _analyse(self, job: StrategyJob) -> None:

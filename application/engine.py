@@ -14,11 +14,13 @@ from decimal import Decimal
 import numpy as np
 
 from application.batch_decider import BatchDecider
+from application.candle_board import ClosedBatch
+from application.engine_settings import EngineSettings
 from application.entry_desk import EntryDesk, exit_state_of
 from application.exit_desk import ExitDesk
 from application.live_oms import BookedFill, LiveOms
 from application.market_context import MarketOverview
-from application.market_data_hub import ClosedBatch, MarketDataHub
+from application.market_desk import MarketDesk
 from application.portfolio import Portfolio
 from application.protection import ExitMoment
 from application.risk_guard import RiskGuard
@@ -26,25 +28,22 @@ from application.step import Step
 from application.strategy_manager import Accepted as ConfigAccepted
 from application.strategy_manager import Refused as ConfigRefused
 from application.strategy_manager import StrategyManager
-from application.warm_up import WarmUp
-from domain.candles import BoolColumn, Interval
+from domain.candles import BoolColumn
 from domain.config_events import OverridesText
 from domain.effects import Alert, RunStrategy, StoreCandles
 from domain.events import (
     AccountSnapshot,
     CandlesClosed,
-    CandleUpdates,
     EntriesHeld,
     Event,
     FillArrived,
     FundingPaid,
-    HistoryLoaded,
+    MidsChecked,
     OrderCanceled,
     OrderOutcome,
     Quotes,
     Recovered,
     StrategyAnswered,
-    TimerFired,
 )
 from domain.facts import CashSet, ConfigTaken
 from domain.gating import SIGNAL_FLIP, LastClose
@@ -53,18 +52,6 @@ from domain.signals import analyses_problem
 from domain.strategy_config import StrategyBook
 from domain.strategy_job import StrategyJob
 from ports.strategy import Strategy
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """What an engine is: one account and one strategy on one interval."""
-
-    account: str
-    interval: Interval
-    signal_on_candle_close: bool = True
-    candle_close_grace_ms: int = 1000
-    warms_up_from_history: bool = True
-    """Ask for history at start. Off where the candles themselves begin at the anchor (a data set)."""
 
 
 @dataclass(slots=True)
@@ -81,22 +68,28 @@ class UnifiedEngine:
     ) -> None:
         self.settings = settings
         self.universe = universe
-        self.hub = MarketDataHub(
-            universe,
-            settings.interval,
-            settings.candle_close_grace_ms,
-            on_close=settings.signal_on_candle_close,
-        )
         self.portfolio = Portfolio()
         self.oms = LiveOms(settings.account, strategy.name, settings.interval, self.portfolio)
         self.guard = RiskGuard(self.portfolio, self.oms)
         self.exits = ExitDesk(universe, self.portfolio, self.oms)
-        self.entries = EntryDesk(universe, self.portfolio, self.oms, self.guard, self.exits.states)
         self.overview = MarketOverview(universe)
+        self.market = MarketDesk(
+            settings, universe, strategy, self.overview, self.portfolio, self.oms, self.guard, manager.book
+        )
+        self.hub = self.market.hub
+        watchlist = self.market.watchlist
+        self.entries = EntryDesk(universe, self.portfolio, self.oms, self.guard, self.exits.states, watchlist)
         self.manager = manager
-        self._warm_up = WarmUp(universe, settings.interval, self.hub, strategy, self.overview)
         self._decider = BatchDecider(
-            universe, self.hub, self.overview, self.portfolio, self.oms, self.guard, self.exits, self.entries
+            universe,
+            self.hub,
+            self.overview,
+            self.portfolio,
+            self.oms,
+            self.guard,
+            self.exits,
+            self.entries,
+            smart_exits=not self.market.has_exit_candles,
         )
         self._strategy = strategy
         self._book = manager.book
@@ -104,12 +97,6 @@ class UnifiedEngine:
         self._waiting: dict[int, _Waiting] = {}
         self._recovered = False
         strategy.configure(self._book, universe)
-        self.overview.count_only(_watched(universe, self._book))
-
-    @property
-    def warming(self) -> int:
-        """Symbols whose first history has not come yet."""
-        return self._warm_up.awaited
 
     @property
     def analyses_done(self) -> int:
@@ -124,24 +111,16 @@ class UnifiedEngine:
         """Take one event. `seq` counts up by one; `at_ms` never goes back."""
         step = Step(seq, at_ms)
         match event:
-            case Quotes():
-                self.hub.apply_quotes(event, at_ms)
-                self._check_exits(step)
-                self._take_due(step)
-            case CandleUpdates():
-                self.hub.apply_updates(event, at_ms)
-                self._take_due(step)
-            case TimerFired():
-                self._warm_up.ask_again(step)
-                self._take_due(step)
             case CandlesClosed():
                 self._on_batch(step, self.hub.close(event.candles, at_ms))
             case FillArrived():
                 self._on_fill(step, event)
             case OrderOutcome():
                 self.oms.on_outcome(step, event)
+                self.market.watch(step)
             case OrderCanceled():
                 self.oms.on_canceled(step, event)
+                self.market.watch(step)
             case FundingPaid():
                 if self.oms.on_funding(step, event):
                     self.exits.note_funding_rate(event.symbol, float(event.rate))
@@ -149,15 +128,17 @@ class UnifiedEngine:
                 self._on_account(step, event)
             case EntriesHeld():
                 self.guard.hold_entries(event.source, event.reason)
-            case HistoryLoaded():
-                self._warm_up.take_history(step, event)
-                self._take_due(step)
             case OverridesText():
                 self._on_overrides(step, event)
             case StrategyAnswered():
                 self._on_answer(step, event)
             case Recovered():
                 self._on_recovered(step, event)
+            case _:  # what is left is the market's
+                self.market.hear(step, event)
+                if isinstance(event, (Quotes, MidsChecked)):
+                    self._check_exits(step)
+                self._take_closed(step)
         return step
 
     def equity_usd(self) -> Decimal | None:
@@ -175,15 +156,14 @@ class UnifiedEngine:
         self.guard.restore(state.risk)
         self.exits.restore(state)
         self.entries.restore(dict(state.last_closes), dict(state.last_entry_ms))
-        self._warm_up.restore(state)
+        self.market.restore(state)
         first = self.manager.first
         step.facts.append(ConfigTaken(self._book.digest, first.path, first.content or "", (), step.at_ms))
         for symbol in self.portfolio.positions:
             if symbol not in self.universe:
                 text = f"{symbol} is held but not watched: no exits for it, and no entries while equity is unknown"
                 step.effects.append(Alert("position_unwatched", text))
-        if self.settings.warms_up_from_history:
-            self._warm_up.fetch_all(step)
+        self.market.start(step)
 
     def _on_account(self, step: Step, event: AccountSnapshot) -> None:
         """The venue's word on the account. Our books must say the same, or the symbol takes no entries.
@@ -214,9 +194,7 @@ class UnifiedEngine:
                 self._book = accepted.book
                 step.facts.append(ConfigTaken(self._book.digest, event.path, event.content or "", (), step.at_ms))
                 step.effects.append(Alert("config_reloaded", f"{event.path} is in force as {self._book.digest[:12]}"))
-                self.overview.count_only(_watched(self.universe, self._book))
-                for symbol in self._strategy.configure(self._book, self.universe):
-                    self._warm_up.restart(step, self.universe.id_of(symbol))
+                self.market.take_config(step, self._book, self._strategy.configure(self._book, self.universe))
             case ConfigRefused() as refused:
                 problems = tuple(str(problem) for problem in refused.problems)
                 step.facts.append(ConfigTaken(self._book.digest, event.path, event.content or "", problems, step.at_ms))
@@ -227,31 +205,24 @@ class UnifiedEngine:
 
     # ── candles ──────────────────────────────────────────────────────────────────────────────
 
-    def _take_due(self, step: Step) -> None:
-        """Take what has closed. Not while the session still warms up: the first batch is everybody's.
-
-        A revised symbol is rebuilt before anything else is decided on it.
-        """
-        for symbol_id in sorted(set(self.hub.take_revised())):
-            self._warm_up.restart(step, symbol_id)
-        if not self.hub.is_due(step.at_ms) or self._warm_up.awaited:
-            return
-        for batch in self.hub.due(step.at_ms):
+    def _take_closed(self, step: Step) -> None:
+        """Decide on what has closed. A price looks at stops at once; indicators wait for a candle's close."""
+        for batch in self.market.take_closed(step):
             self._on_batch(step, batch)
-        for symbol_id in sorted(set(self.hub.take_gaps())):
-            self._warm_up.restart(step, symbol_id)
+        for symbol, open_ms, close in self.market.take_exit_closes(step):
+            self.exits.check(step, symbol, ExitMoment(close, "candle", open_ms), self._book)
 
     def _on_batch(self, step: Step, batch: ClosedBatch) -> None:
         """Take the candles of one close: indicators move on for all, opinions for those that are warm."""
         candles = batch.candles
-        decide = self._warm_up.take_candles(candles)
+        decide = self.market.warm_up.take_candles(candles)
         self.overview.take_candles(candles)
         traded = batch.traded()
         if len(traded):
             step.effects.append(StoreCandles(traded))
         answer = self._strategy.advance(candles, decide, self.overview.btc_bullish)
         if not self.settings.warms_up_from_history:
-            self._warm_up.build_warmed(candles)
+            self.market.warm_up.build_warmed(candles)
         if isinstance(answer, StrategyJob):
             self._waiting[answer.job_no] = _Waiting(batch, decide)
             step.effects.append(RunStrategy(answer))
@@ -288,6 +259,7 @@ class UnifiedEngine:
         moment = ExitMoment(float(event.fill.price), "fill", self._open_ms(event.fill.time_ms))
         self.exits.after_fill(step, booked, entry, self._book, moment)
         self._checked_price.pop(symbol, None)
+        self.market.watch(step)
 
     def _remember_close(self, booked: BookedFill, event: FillArrived) -> None:
         trade = booked.trade
@@ -309,12 +281,9 @@ class UnifiedEngine:
     def _check_exit(self, step: Step, symbol: str, open_ms: int) -> None:
         view = self.hub.price(self.universe.id_of(symbol), step.at_ms)
         if view is not None:
-            self.exits.check(step, symbol, ExitMoment(view.price, view.source, open_ms), self._book)
+            moment = ExitMoment(view.price, view.source, open_ms)
+            self.exits.check(step, symbol, moment, self._book, smart=not self.market.has_exit_candles)
 
     def _open_ms(self, time_ms: int) -> int:
         """The candle that exits at this moment are counted to: the last one that has closed."""
         return self.settings.interval.open_of(time_ms) - self.settings.interval.ms
-
-
-def _watched(universe: Universe, book: StrategyBook) -> BoolColumn:
-    return np.array([symbol not in book.watchlist_exclude for symbol in universe.symbols], dtype=np.bool_)

@@ -20,6 +20,7 @@ from application.market_data_hub import PriceView
 from application.portfolio import Portfolio
 from application.risk_guard import RiskGuard
 from application.step import Step
+from application.watchlist import Watchlist
 from domain.candles import Interval
 from domain.confidence import Confidence
 from domain.exits import ExitState, Holding, atr_of, exit_levels, profit_atr
@@ -105,7 +106,9 @@ class EntryDesk:
         oms: LiveOms,
         guard: RiskGuard,
         exit_states: Mapping[str, ExitState],
+        watchlist: Watchlist,
     ) -> None:
+        self._watchlist = watchlist
         self._exit_states = exit_states
         self._universe = universe
         self._portfolio = portfolio
@@ -162,11 +165,12 @@ class EntryDesk:
         acted = self._oms.has_decided(action, symbol, moment.open_ms) or (
             action is Action.ADD and self._oms.has_decided(Action.OPEN, symbol, moment.open_ms)
         )
-        excluded = symbol in moment.book.watchlist_exclude
+        listed = "excluded" if symbol in moment.book.watchlist_exclude else "listed"
+        listed = listed if self._watchlist.has(candidate.symbol_id) else "not on it"
         return [
             truth_gate("dedupe", not acted, "this candle was acted on" if acted else "new", "new"),
             deadline_gate(step.at_ms, entry_deadline_ms(moment.open_ms, moment.interval.ms)),
-            truth_gate("watchlist", not excluded, "excluded" if excluded else "listed", "listed"),
+            truth_gate("watchlist", listed == "listed", listed, "listed"),
             *signal_gates(
                 candidate.signal,
                 candidate.confidence,

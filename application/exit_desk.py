@@ -56,8 +56,11 @@ class ExitDesk:
 
     # ── at every price ───────────────────────────────────────────────────────────────────────
 
-    def check(self, step: Step, symbol: str, moment: ExitMoment, book: StrategyBook) -> None:
-        """Look at one position at one price: move its stop, close it when a rule wants out."""
+    def check(self, step: Step, symbol: str, moment: ExitMoment, book: StrategyBook, *, smart: bool = True) -> None:
+        """Look at one position at one price: move its stop, close it when a rule wants out.
+
+        `smart` off: only prices may end it, not indicators.
+        """
         position = self._portfolio.positions.get(symbol)
         if position is None:
             return
@@ -73,7 +76,7 @@ class ExitDesk:
         if (moment.price - levels.stop) * holding.direction <= 0:
             self._close(step, position, moment, levels.stop_rule, levels, book)
             return
-        if row is not None and not self._cooling(symbol, step.at_ms, config.trade):
+        if smart and row is not None and not self._cooling(symbol, step.at_ms, config.trade):
             rule = smart_exit(holding, levels.state, moment.price, row, config, funding_rate, step.at_ms)
             if rule is not None:
                 self._close(step, position, moment, rule, levels, book)

@@ -1,8 +1,9 @@
 """The inbox: every event waits here until the engine takes it, one at a time.
 
-Four lanes, taken in this order: the account's news, the operator's, time, the market. Account
-news is never dropped. Market data conflates when the engine is behind: of quotes and running
-candles only the newest per kind and candle matters, and a timer that has fired twice has fired.
+Three lanes, taken in this order: the account's news, the operator's, the market's. Account news is never dropped.
+Quotes and running candles conflate when the engine is behind: only the newest per kind and candle matters. Time passes
+in the market's lane, and what is answered about the market stands there too: whatever says that a candle has closed
+must not overtake what was heard of that candle before. A timer that has fired twice has fired.
 """
 
 from __future__ import annotations
@@ -12,7 +13,18 @@ from collections import deque
 from dataclasses import dataclass
 
 from domain.config_events import OverridesText
-from domain.events import CandleUpdates, Event, Quotes, TimerFired
+from domain.events import (
+    CandlesChecked,
+    CandleStreams,
+    CandleUpdates,
+    Event,
+    HistoryLoaded,
+    MidsChecked,
+    Quotes,
+    TimerFired,
+    VenueTime,
+    VolumesHeard,
+)
 
 MARKET_LANE_LIMIT = 256
 """Market events that may wait before older ones give way to newer ones of the same kind."""
@@ -33,7 +45,7 @@ class Inbox:
     def __init__(self) -> None:
         self._account: deque[Event] = deque()
         self._operator: deque[Event] = deque()
-        self._timer: TimerFired | None = None
+        self._timer_waits = False
         self._market: deque[Event] = deque()
         self._filled = asyncio.Event()
         self.counts = InboxCounts()
@@ -42,9 +54,13 @@ class Inbox:
         """Add an event to the lane of its kind. Never waits."""
         match event:
             case Quotes() | CandleUpdates():
-                self._put_market(event)
+                self._put_data(event)
             case TimerFired():
-                self._timer = event
+                if not self._timer_waits:
+                    self._timer_waits = True
+                    self._market.append(event)
+            case CandleStreams() | HistoryLoaded() | CandlesChecked() | MidsChecked() | VolumesHeard() | VenueTime():
+                self._market.append(event)
             case OverridesText():
                 self._operator.append(event)
             case _:
@@ -59,10 +75,10 @@ class Inbox:
             event = self._account.popleft()
         elif self._operator:
             event = self._operator.popleft()
-        elif self._timer is not None:
-            event, self._timer = self._timer, None
         elif self._market:
             event = self._market.popleft()
+            if type(event) is TimerFired:
+                self._timer_waits = False
         else:
             self._filled.clear()
             return None
@@ -77,7 +93,7 @@ class Inbox:
         """Let a waiting reader look again though nothing came."""
         self._filled.set()
 
-    def _put_market(self, event: Quotes | CandleUpdates) -> None:
+    def _put_data(self, event: Quotes | CandleUpdates) -> None:
         if len(self._market) >= MARKET_LANE_LIMIT:
             self._conflate(event)
         self._market.append(event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from config.migration import Fate, heritage
 
 _LOW_CONF = "0 means not set: the general value counts (it used to close every low-confidence long at once)"
-_ONE_INTERVAL = "signals come from one interval for now, and analysis wakes when a candle closes; several come later"
+_ONE_INTERVAL = "a signal is decided on once, when its candle closes, at the price of that moment"
 _RISK_LATER = "the risk guard does not know this limit yet"
 _NEVER = "the earlier documents name it, the earlier code never read it"
 
@@ -121,9 +121,12 @@ KEYS = (
         Fate.KEPT,
         "default 1000 (was 2000); waits after the candle's end, it used to cut the end off",
     ),
-    *heritage("engine.", "entry_interval", Fate.LATER, _ONE_INTERVAL),
+    *heritage("engine.", "entry_interval", Fate.DROPPED, _ONE_INTERVAL),
     *heritage(
-        "engine.", "exit_interval", Fate.DROPPED, "exits are looked at on every price change, not once per interval"
+        "engine.",
+        "exit_interval",
+        Fate.KEPT,
+        "indicators end a position at the close of these candles; stops are looked at on every price all the same",
     ),
     *heritage("engine.", "loop_target_s", Fate.DROPPED, "there is no polling loop: work is done when it is due"),
     # Risk.

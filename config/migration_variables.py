@@ -7,8 +7,8 @@ from config.migration import Fate, heritage
 _P = "AI_QUANT_"
 _TUNING = "an internal figure of the earlier engine; nothing here corresponds to it"
 _SIDECAR = "there is no sidecar: one process reads the venue"
-_FEED = "the feed's staleness rules and restart ladder come with the market data hub"
-_ENTRY_INTERVAL = "signals come from one interval for now; several come later"
+_FEED = "how long a stream is usually silent is learned, and judged against the others and a spot check"
+_ENTRY_INTERVAL = "a signal is decided on once, when its candle closes, at the price of that moment"
 _LIVE_YAML = "in the overrides file, under `live: {trade: ...}`"
 _RECORDED = "every analysis is recorded with every gate's value: `./aiq why SYMBOL`"
 _OMS = "orders follow evidence from the venue, not clocks and guesses; there is nothing to tune"
@@ -34,9 +34,10 @@ VARIABLES = (
     *heritage(_P, "STRATEGY_TOML", Fate.DROPPED, "YAML only"),
     *heritage(_P, "STRATEGY_CHANGELOG", Fate.DROPPED, "decisions carry the digest of the config in force"),
     *heritage(_P, "STRATEGY_MODE_FILE", Fate.DROPPED, "the mode is chosen at start, by AI_QUANT_STRATEGY_MODE"),
-    *heritage(_P, "TOP_N WATCHLIST_REFRESH_S", Fate.LATER, "name the symbols in AI_QUANT_SYMBOLS"),
+    *heritage(_P, "TOP_N", Fate.KEPT, "1 to 500, not set by default; a rank must be worse by a fifth to leave"),
+    *heritage(_P, "WATCHLIST_REFRESH_S", Fate.KEPT, "default 600 (was 60): a look costs a weight of 20"),
     *heritage(_P, "LOOKBACK_BARS", Fate.DROPPED, "warm-up is always 600 candles, three times the longest window"),
-    *heritage(_P, "ENTRY_INTERVAL", Fate.LATER, _ENTRY_INTERVAL),
+    *heritage(_P, "ENTRY_INTERVAL", Fate.DROPPED, _ENTRY_INTERVAL),
     *heritage(_P, "EXIT_PRICE_SOURCE", Fate.DROPPED, "exits are looked at on every price change"),
     *heritage(_P, "LOOP_TARGET_SECS", Fate.DROPPED, "there is no polling loop: work is done when it is due"),
     *heritage(
@@ -89,7 +90,7 @@ VARIABLES = (
         _P,
         """WS_STALE_MIDS_S WS_STALE_CANDLES_S WS_STALE_BBO_S WS_STALE_STRIKES WS_RESTART_COOLDOWN_S
         WS_RESTART_WINDOW_S WS_RESTART_MAX_IN_WINDOW""",
-        Fate.LATER,
+        Fate.DROPPED,
         _FEED,
     ),
     *heritage(_P, "REST_ENABLE", Fate.DROPPED, "REST is needed to repair gaps; it keeps to half the venue's budget"),

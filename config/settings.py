@@ -44,7 +44,11 @@ class Settings:
     run_for_s: int | None
     time_scale: float
     symbols: tuple[str, ...]
+    top_n: int | None
+    watchlist_refresh_s: int
+    builder_dexes: tuple[str, ...]
     interval: Interval
+    exit_interval: Interval | None
     signal_on_candle_close: bool
     candle_close_grace_ms: int
     paper_balance: Decimal
@@ -55,6 +59,7 @@ class Settings:
     user_dir: Path
     db_path: Path
     market_db_path: Path
+    from_store: bool
     decisions_keep: int
     log_level: LogLevel
     log_format: LogFormat
@@ -125,9 +130,11 @@ def resolve(given: GivenSettings, *, root: Path) -> tuple[Settings, list[ConfigP
     local = network is Network.LOCAL
     chosen["run_for_s"] = _seconds(chosen["run_for_s"])
     chosen["symbols"] = chosen["symbols"] or ()
+    chosen["builder_dexes"] = chosen["builder_dexes"] or ()
     chosen["interval"] = chosen["interval"] or (Interval.M1 if local else Interval.H1)
     problems = _time_scale_problems(given, paper=paper, local=local)
     problems += _venue_problems(given, network)
+    problems += _watchlist_problems(given, chosen)
     chosen["time_scale"] = chosen["time_scale"] or (_LOCAL_TIME_SCALE if paper and local else 1.0)
     chosen["strategy_yaml"] = _path(chosen["strategy_yaml"], default_overrides(root))
     for field in ("agent_key_file", "agent_keystore", "agent_keystore_passphrase_file"):
@@ -206,6 +213,23 @@ def _venue_problems(given: GivenSettings, network: Network) -> list[ConfigProble
             "is for testnet and the local venue: every child and tool of this user can read an environment. "
             "Remove it; `./aiq wallet import` puts the key into a file for AI_QUANT_AGENT_KEYSTORE",
         )
+    return problems
+
+
+def _watchlist_problems(given: GivenSettings, chosen: Mapping[str, Any]) -> list[ConfigProblem]:
+    """Settings of what is watched that contradict each other."""
+    problems = []
+
+    def refuse(field: str, message: str) -> None:
+        problems.append(ConfigProblem(given[field].place, given[field].scope, message))
+
+    if "top_n" in given and chosen["symbols"]:
+        refuse("top_n", "the symbols are named already, by AI_QUANT_SYMBOLS; remove one of the two")
+    if "exit_interval" in given and chosen["exit_interval"].ms > chosen["interval"].ms:
+        longest = chosen["interval"].value
+        refuse("exit_interval", f"exits look more often than signals, not less: at most {longest}, the interval")
+    if "builder_dexes" in given and chosen["mode"] is not Mode.PAPER:
+        refuse("builder_dexes", "works in paper only: what an account holds on another dex is not read yet")
     return problems
 
 

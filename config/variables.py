@@ -111,7 +111,15 @@ VARIABLES = (
         "symbols",
         FieldRule(Kind.SYMBOLS, "the watchlist, comma-separated, case-sensitive", pattern_words="such as BTC,kPEPE"),
         None,
-        "all of the local market",
+        "all of the market",
+    ),
+    Variable("top_n", _whole(1, 500, "watch so many of the most traded symbols instead"), None, _NOT_SET),
+    Variable("watchlist_refresh_s", _whole(60, 86_400, "seconds between two looks at who is most traded"), "600"),
+    Variable(
+        "builder_dexes",
+        FieldRule(Kind.SYMBOLS, "builder dexes to watch in paper, for names as xyz:CL", pattern_words="such as xyz"),
+        None,
+        _NOT_SET,
     ),
     Variable(
         "interval",
@@ -119,6 +127,13 @@ VARIABLES = (
         None,
         "1m on the local market, 1h otherwise",
         file_key="interval",
+    ),
+    Variable(
+        "exit_interval",
+        _word(Interval, "candle at whose close indicators may end a position; stops are looked at on every price"),
+        None,
+        "exits are looked at on every price",
+        file_key="exit_interval",
     ),
     Variable("signal_on_candle_close", _switch("decide on closed candles"), "1", file_key="signal_on_candle_close"),
     Variable(
@@ -140,14 +155,15 @@ VARIABLES = (
         None,
         "market-{network}.sqlite in the user folder; on the local market beside the ledger",
     ),
+    Variable("from_store", _switch("start only symbols whose candles are stored; of the others nothing is asked"), "0"),
     Variable("decisions_keep", _whole(1_000, 1_000_000_000, "newest decisions to keep, in rows"), "1000000"),
     Variable("log_level", _word(LogLevel, "least level to log"), "info"),
     Variable("log_format", _word(LogFormat, "auto: text on a terminal, JSON otherwise"), "auto"),
     Variable(
         "heartbeat_secs", _whole(1, 3_600, "seconds between two heartbeat lines"), "30", file_key="heartbeat_every_s"
     ),
-    Variable("ws_enable_candle", _switch("candles over the WebSocket; off: from time, SQLite and REST"), "1"),
-    Variable("ws_enable_bbo", _switch("best bid and ask over the WebSocket"), "1"),
+    Variable("ws_enable_candle", _switch("candles over the WebSocket; off: asked for when they have closed"), "1"),
+    Variable("ws_enable_bbo", _switch("best bid and ask over the WebSocket; off: one stream of all mid prices"), "1"),
     Variable("local_symbols", _whole(1, 2_000, "symbols of the local market"), "100"),
     Variable("risk_max_drawdown_pct", _amount("0", "100", "risk.max_drawdown_pct" + _RISK), None, _NOT_SET),
     Variable("risk_max_daily_loss_usd", _amount("0", "1000000000", "risk.max_daily_loss_usd" + _RISK), None, _NOT_SET),

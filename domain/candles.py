@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -89,8 +90,7 @@ class Candle:
 
 def candle_problem(open_: float, high: float, low: float, close: float, volume: float) -> str | None:
     """Say what is impossible about these numbers, or None. NaN and infinity are problems."""
-    values = (open_, high, low, close, volume)
-    if not all(value == value and abs(value) != float("inf") for value in values):
+    if not all(map(isfinite, (open_, high, low, close, volume))):
         return "a value is not a finite number"
     if min(open_, high, low, close) <= 0:
         return "a price is not positive"
@@ -159,7 +159,37 @@ class CandleWindow:
 
     def last(self, count: int) -> CandleWindow:
         """The newest `count` candles (all of them when there are fewer)."""
-        cut = slice(max(0, len(self) - count), None)
+        return self._cut(slice(max(0, len(self) - count), None))
+
+    def between(self, first_ms: int, after_ms: int | None = None) -> CandleWindow:
+        """The part with open times in [first_ms, after_ms); to the end without `after_ms`."""
+        first = int(np.searchsorted(self.open_ms, first_ms))
+        return self._cut(slice(first, None if after_ms is None else int(np.searchsorted(self.open_ms, after_ms))))
+
+    def without_last(self) -> CandleWindow:
+        return self._cut(slice(0, max(0, len(self) - 1)))
+
+    def joined(self, later: CandleWindow) -> CandleWindow:
+        """This window and another of the same symbol that begins after its end."""
+        assert (self.symbol, self.interval) == (later.symbol, later.interval), "candles of one symbol and interval"
+        assert not len(self) or not len(later) or self.open_ms[-1] < later.open_ms[0], "oldest first"
+        pairs = zip(self.columns, later.columns, strict=True)
+        open_ms = np.concatenate((self.open_ms, later.open_ms))
+        return CandleWindow(self.symbol, self.interval, open_ms, *(np.concatenate(pair) for pair in pairs))
+
+    def batch_of(self, symbol_id: int, open_ms: int) -> CandleBatch:
+        """The candle of this open time as a batch of one."""
+        place = int(np.searchsorted(self.open_ms, open_ms))
+        assert self.open_ms[place] == open_ms, "the window holds the candle"
+        row = (column[place : place + 1] for column in self.columns)
+        return CandleBatch(self.interval, open_ms, np.array([symbol_id], dtype=np.intp), *row)
+
+    @property
+    def columns(self) -> tuple[FloatColumn, FloatColumn, FloatColumn, FloatColumn, FloatColumn]:
+        """Open, high, low, close, volume."""
+        return self.open, self.high, self.low, self.close, self.volume
+
+    def _cut(self, cut: slice) -> CandleWindow:
         return CandleWindow(
             self.symbol,
             self.interval,
@@ -191,6 +221,24 @@ class CandleBatch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def select_candles(candles: CandleBatch, mask: BoolColumn) -> CandleBatch:
+    """The candles of a batch where `mask` is True."""
+    return CandleBatch(
+        candles.interval,
+        candles.open_ms,
+        candles.ids[mask],
+        candles.open[mask],
+        candles.high[mask],
+        candles.low[mask],
+        candles.close[mask],
+        candles.volume[mask],
+    )
+
+
+def empty_window(symbol: str, interval: Interval) -> CandleWindow:
+    return CandleWindow(symbol, interval, np.empty(0, np.int64), *(np.empty(0) for _ in range(5)))
 
 
 def with_quiet_spans(window: CandleWindow, end_ms: int) -> CandleWindow:

@@ -22,11 +22,19 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class FetchCandles:
-    """Ask for closed candles of a symbol from `start_ms` on; answered by `HistoryLoaded`."""
+    """Ask for candles of a symbol from `start_ms` on that have closed, at least those before `end_ms`; answered by
+    `HistoryLoaded`.
+
+    `is_tail`: only what follows on candles that are known, such as the one that has just closed; these go first.
+    `is_stored`: not asked of the venue where nothing of it is stored.
+    """
 
     symbol: str
     interval: Interval
     start_ms: int
+    end_ms: int
+    is_tail: bool = False
+    is_stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,15 @@ class StoreCandles:
     """Keep closed candles, in their final state, in the candle store."""
 
     candles: CandleBatch
+
+
+@dataclass(frozen=True, slots=True)
+class WatchMarket:
+    """Stream these symbols from now on, and no others: quotes and candles of `symbols`, and of `exit_symbols` the
+    candles of the exit interval besides."""
+
+    symbols: tuple[str, ...]
+    exit_symbols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +68,4 @@ class Alert:
     text: str
 
 
-Effect = SubmitOrder | CancelOrder | FetchCandles | StoreCandles | RunStrategy | Alert
+Effect = SubmitOrder | CancelOrder | FetchCandles | StoreCandles | WatchMarket | RunStrategy | Alert

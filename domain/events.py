@@ -54,6 +54,58 @@ class Quotes:
     ask: FloatColumn
 
 
+@dataclass(slots=True)
+class CandleStreams:
+    """Candles of these symbols are streamed from here on (`running`), or no longer.
+
+    While they are not, what is known of a running candle may be incomplete, and a symbol without any is no quiet one.
+    A candle heard after they run again is whole: the venue sends its newest state, not a change to it. `silent_ms`: for
+    so long nothing had been heard when they were given up, though they were thought to run.
+    """
+
+    ids: npt.NDArray[np.intp]
+    interval: Interval
+    running: bool
+    silent_ms: int = 0
+
+
+@dataclass(slots=True)
+class MidsChecked:
+    """The venue's answer to a question for mid prices, as of `venue_ms`; columns over `ids`, ascending.
+
+    It tells a quiet symbol from one whose stream is dead: the same price confirms an old quote, another replaces it.
+    """
+
+    venue_ms: int
+    ids: npt.NDArray[np.intp]
+    mid: FloatColumn
+
+
+@dataclass(slots=True)
+class VolumesHeard:
+    """What was traded in the last 24 hours, USD; columns over `ids`, ascending. `delisted` are gone from the venue."""
+
+    ids: npt.NDArray[np.intp]
+    day_notional_usd: FloatColumn
+    delisted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VenueTime:
+    """The venue's own clock, from an answer that tells it."""
+
+    venue_ms: int
+
+
+@dataclass(slots=True)
+class CandlesChecked:
+    """Closed candles in the venue's own words, asked for to compare: what was taken may have been wrong."""
+
+    symbol: str
+    interval: Interval
+    window: CandleWindow
+
+
 @dataclass(frozen=True, slots=True)
 class TimerFired:
     """Time has passed; the moment is the event's own `at_ms`."""
@@ -63,7 +115,8 @@ class TimerFired:
 class HistoryLoaded:
     """The answer to `FetchCandles`: closed candles, oldest first, without a gap.
 
-    `problem` says why there are none or fewer than asked; the symbol then stays out of trading.
+    `problem` says why there are none or fewer than asked; the symbol then stays out of trading. `source` is where
+    they came from: `store`, `venue`, or `store+venue`.
     """
 
     symbol: str
@@ -71,6 +124,7 @@ class HistoryLoaded:
     window: CandleWindow | None
     source: str
     problem: str = ""
+    is_tail: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +191,11 @@ Event = (
     | CandleUpdates
     | CandlesClosed
     | Quotes
+    | CandleStreams
+    | MidsChecked
+    | VolumesHeard
+    | VenueTime
+    | CandlesChecked
     | TimerFired
     | HistoryLoaded
     | OrderOutcome

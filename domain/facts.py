@@ -158,7 +158,22 @@ LedgerFact = (
     | AnchorSet
     | CashSet
 )
-Fact = LedgerFact | DecisionsRecorded
+
+
+@dataclass(frozen=True, slots=True)
+class CandlesSkipped:
+    """Closed candles of a symbol that were not analysed, from `first_ms` to `last_ms` (open times), and why."""
+
+    seq: int
+    at_ms: int
+    symbol: str
+    interval: Interval
+    first_ms: int
+    last_ms: int
+    reason: str
+
+
+Fact = LedgerFact | DecisionsRecorded | CandlesSkipped
 
 
 @dataclass(frozen=True, slots=True)

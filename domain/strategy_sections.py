@@ -307,6 +307,7 @@ class EngineSection:
     """Settings of the engine that may stand in the file. Read at start only; the environment beats them."""
 
     interval: Interval | None = choice(Interval, None, "candle that signals come from")
+    exit_interval: Interval | None = choice(Interval, None, "candle at whose close indicators may end a position")
     signal_on_candle_close: bool | None = switch(None, "decide on closed candles")
     candle_close_grace_ms: int | None = count(None, 0, 60000, "wait after a candle's end before it counts as closed")
     heartbeat_every_s: int | None = count(None, 1, 3600, "seconds between two heartbeat lines")

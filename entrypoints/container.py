@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -27,28 +27,31 @@ from adapters.sim.memory_ledger import MemoryLedger
 from adapters.strategies.lean_talib import import_lean_talib
 from adapters.strategies.worker import DataFrameWorker
 from application.backtest import Backtest
+from application.candle_audit import CandleAudit
+from application.candle_sources import CandleSources
 from application.committer import Committer
 from application.effect_runner import EffectRunner
-from application.engine import EngineSettings, UnifiedEngine
+from application.engine import UnifiedEngine
+from application.engine_settings import EngineSettings
+from application.fetch_queue import FetchQueue
 from application.strategy_manager import StrategyManager
-from application.supervisor import Supervisor
+from application.supervisor import Companion, Supervisor
 from config.load import Configuration
 from config.settings import Settings
 from config.variables import LIVE_CONFIRMATION, Mode, Network
 from domain.config_events import OverridesText
 from domain.events import Event
 from domain.instruments import Instrument, Universe
-from domain.strategy_config import Place
 from entrypoints.gates import GateClosed
 from entrypoints.paths import decisions_path
-from entrypoints.rows import Row, dry_live_row, exchange_rules, live_row, paper_row
+from entrypoints.rows import Row, dry_live_row, exchange_rules, live_row, paper_row, watch_what_fits
 from entrypoints.screen import Screen
 from entrypoints.venue_connection import VenueConnection
 from ports.candle_history import CandleStore
 from ports.datasets import CandleSet, FundingSet
 from ports.ledger import DecisionLog, Ledger
 from ports.strategy import Strategy
-from ports.strategy_config import ConfigError, ConfigProblem, StrategyConfigParser
+from ports.strategy_config import StrategyConfigParser
 
 MEI_ALPHA_V1 = "mei_alpha_v1"
 """The name of our own strategy; any other is a user's, given as `module:function`."""
@@ -158,19 +161,6 @@ def refuse_closed(settings: Settings) -> None:
         )
 
 
-def refuse_unbuilt(settings: Settings) -> None:
-    """Switches whose other side is not built yet: a daemon that would silently never decide or fill must not start."""
-    problems = []
-    if not settings.ws_enable_candle:
-        problems.append(
-            ("AI_QUANT_WS_ENABLE_CANDLE", "candles come over the WebSocket only in this version; set it to 1")
-        )
-    if not settings.ws_enable_bbo and settings.mode is Mode.PAPER:
-        problems.append(("AI_QUANT_WS_ENABLE_BBO", "paper fills orders at the streamed quotes; set it to 1"))
-    if problems:
-        raise ConfigError([ConfigProblem(Place("environment"), name, text) for name, text in problems])
-
-
 def _row(
     settings: Settings, connection: VenueConnection, manager: StrategyManager, engine: UnifiedEngine, ledger: Ledger
 ) -> Row:
@@ -178,7 +168,7 @@ def _row(
     floor_ms = ledger.load().newest_fill_ms or connection.clock.now_ms()
     match settings.mode:
         case Mode.PAPER:
-            return paper_row(settings, connection, manager)
+            return paper_row(settings, connection, manager, engine)
         case Mode.DRY_LIVE:
             return dry_live_row(settings, connection, engine, floor_ms)
         case Mode.LIVE:
@@ -211,6 +201,12 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         interval=settings.interval,
         signal_on_candle_close=settings.signal_on_candle_close,
         candle_close_grace_ms=settings.candle_close_grace_ms + round(FRAME_MS * (settings.time_scale - 1)),
+        from_store=settings.from_store,
+        candles_streamed=settings.ws_enable_candle,
+        exit_interval=settings.exit_interval,
+        named=settings.symbols or None,
+        top=settings.top_n,
+        waits_for_volumes=True,
     )
 
 
@@ -262,12 +258,42 @@ class DaemonParts:
 
 
 def _runner_maker(
-    row: Row, committer: Committer, connection: VenueConnection, worker: DataFrameWorker | None
+    row: Row,
+    sources: CandleSources,
+    fetches: FetchQueue,
+    committer: Committer,
+    connection: VenueConnection,
+    worker: DataFrameWorker | None,
 ) -> Callable[[Callable[[Event], None]], EffectRunner]:
     def make(put: Callable[[Event], None]) -> EffectRunner:
-        return EffectRunner(row.gateway, row.history, committer, row.alerts, connection.clock, worker, put)
+        return EffectRunner(
+            row.gateway,
+            sources,
+            fetches,
+            watch_what_fits(row.feed, row.alerts),
+            committer,
+            row.alerts,
+            connection.clock,
+            worker,
+            put,
+        )
 
     return make
+
+
+def _companions(
+    row: Row, connection: VenueConnection, engine: UnifiedEngine, sources: CandleSources, fetches: FetchQueue
+) -> Mapping[str, Companion]:
+    """Tasks that run as long as the daemon does: those of the row, and the one that checks the stream's candles."""
+    audit = CandleAudit(
+        sources,
+        connection.clock,
+        row.alerts,
+        engine.settings.interval,
+        watched=lambda: engine.market.watched,
+        is_busy=lambda: len(fetches) > 0,
+    )
+    return {**row.companions, "candle audit": audit.keep}
 
 
 class DaemonContainer(containers.DeclarativeContainer):
@@ -290,7 +316,9 @@ class DaemonContainer(containers.DeclarativeContainer):
     decisions = providers.Singleton(_decision_log, settings)
     candles = providers.Singleton(_candle_store, settings, universe)
     committer = providers.Singleton(Committer, ledger, decisions, candles)
-    screen = providers.Singleton(Screen, engine)
+    sources = providers.Singleton(CandleSources, committer, row.provided.history, connection.provided.clock)
+    fetches = providers.Singleton(FetchQueue)
+    screen = providers.Singleton(Screen, engine, sources, connection.provided.budget)
     supervisor = providers.Singleton(
         Supervisor,
         engine,
@@ -299,12 +327,12 @@ class DaemonContainer(containers.DeclarativeContainer):
         row.provided.account,
         ledger,
         committer,
-        providers.Callable(_runner_maker, row, committer, connection, worker),
+        providers.Callable(_runner_maker, row, sources, fetches, committer, connection, worker),
         configuration.provided.watch,
         screen.provided.show,
         screen.provided.heartbeat,
         settings.heartbeat_secs,
-        row.provided.companions,
+        providers.Singleton(_companions, row, connection, engine, sources, fetches),
     )
     parts = providers.Singleton(
         DaemonParts,

@@ -10,14 +10,16 @@ import asyncio  # noqa: E402  (the guard comes before anything of ours)
 import signal  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
+from collections.abc import Mapping  # noqa: E402
 
 from dependency_injector import providers  # noqa: E402
 
 from config.load import Configuration  # noqa: E402
 from config.overrides_watch import wait_at_start_ms  # noqa: E402
 from config.suggestions import unknown_symbols  # noqa: E402
+from entrypoints.candle_weight import refuse_too_heavy  # noqa: E402
 from entrypoints.configuration import read_configuration  # noqa: E402
-from entrypoints.container import DaemonContainer, DaemonParts, refuse_closed, refuse_unbuilt  # noqa: E402
+from entrypoints.container import DaemonContainer, DaemonParts, refuse_closed  # noqa: E402
 from entrypoints.exit_codes import ExitCode, exit_code_of, message_of  # noqa: E402
 from entrypoints.logs import set_up_logging  # noqa: E402
 from entrypoints.output import say  # noqa: E402
@@ -25,21 +27,24 @@ from entrypoints.rehearsal import put_away_last_rehearsal  # noqa: E402
 from entrypoints.screen import banner  # noqa: E402
 from entrypoints.venue_connection import connect  # noqa: E402
 
-USAGE = """usage: python -m entrypoints.daemon        (or ./run)
+FROM_STORE = "--from-store"
+USAGE = """usage: python -m entrypoints.daemon [--from-store]        (or ./run)
 
 Trades until it is stopped (Ctrl-C or SIGTERM). Everything is set by AI_QUANT_* variables, a .env file and
-config/strategy_overrides.yaml: see .env.example, and ./aiq show-config for what is in force."""
+config/strategy_overrides.yaml: see .env.example, and ./aiq show-config for what is in force.
+
+--from-store    start only symbols whose candles are stored (./aiq download-data), and ask the venue for the tail
+                alone; as AI_QUANT_FROM_STORE=1"""
 
 
 def main(arguments: list[str]) -> int:
     """Run the daemon and return its exit code."""
-    if arguments:
+    if arguments not in ([], [FROM_STORE]):
         say(USAGE)
         return ExitCode.DONE if arguments in (["-h"], ["--help"]) else ExitCode.USAGE
     try:
-        configuration = _settled_configuration()
+        configuration = _settled_configuration({"AI_QUANT_FROM_STORE": "1"} if arguments else {})
         refuse_closed(configuration.settings)
-        refuse_unbuilt(configuration.settings)
         set_up_logging(configuration.settings.log_level.value, configuration.settings.log_format.value)
         asyncio.run(_trade(configuration))
     except BaseException as error:
@@ -51,12 +56,12 @@ def main(arguments: list[str]) -> int:
     return ExitCode.DONE
 
 
-def _settled_configuration() -> Configuration:
+def _settled_configuration(override: Mapping[str, str]) -> Configuration:
     """The configuration; an overrides file that is just being written is waited for."""
-    configuration = read_configuration()
+    configuration = read_configuration(override)
     while (wait_ms := wait_at_start_ms(configuration.first, time.time_ns() // 1_000_000)) > 0:
         time.sleep(wait_ms / 1000)
-        configuration = read_configuration()
+        configuration = read_configuration(override)
     return configuration
 
 
@@ -68,11 +73,14 @@ async def _trade(configuration: Configuration) -> None:
     container = DaemonContainer(configuration=configuration)
     ledger = container.ledger()
     try:
-        connection = await connect(settings)
+        connection = await connect(settings, [position.symbol for position in ledger.load().positions])
     except BaseException:
         ledger.close()
         raise
     try:
+        watched = min(settings.top_n or len(connection.universe), len(connection.universe))
+        held_most = configuration.book.everyone.trade.max_open_positions
+        refuse_too_heavy(settings, watched, held_most)
         container.connection.override(providers.Object(connection))
         container.check_dependencies()
         await _trade_on(container.parts(), configuration)

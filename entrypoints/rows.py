@@ -15,7 +15,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from adapters.hyperliquid.feed import FeedSettings, HyperliquidFeed
+from adapters.hyperliquid.feed_watch import FeedWatch
 from adapters.hyperliquid.history import HyperliquidHistory
+from adapters.hyperliquid.market_watch import MarketWatch
 from adapters.hyperliquid.sockets import WebSocketTransport
 from adapters.hyperliquid.subscriptions import TooManySubscriptions
 from adapters.logged_alerts import LoggedAlerts
@@ -54,7 +56,7 @@ class Row:
     close: Callable[[], Awaitable[None]] = _hold_nothing
 
 
-def paper_row(settings: Settings, connection: VenueConnection, manager: StrategyManager) -> Row:
+def paper_row(settings: Settings, connection: VenueConnection, manager: StrategyManager, engine: UnifiedEngine) -> Row:
     """Public data, and an account that only this process knows."""
     from adapters.hyperliquid.funding import FundingRates, read_rates
     from adapters.sim.exchange import SimExchange
@@ -62,8 +64,8 @@ def paper_row(settings: Settings, connection: VenueConnection, manager: Strategy
     from adapters.sim.paper_desk import PaperDesk
 
     alerts = LoggedAlerts()
-    feed = _feed(settings, connection, alerts, None, _nothing_happened)
-    history = HyperliquidHistory(connection.info, connection.universe, connection.clock)
+    feed = _feed(settings, connection, engine, alerts, None, _nothing_happened)
+    history = HyperliquidHistory(connection.info, connection.universe, connection.clock, connection.skew)
     rates = FundingRates(lambda: read_rates(connection.info), connection.clock, alerts)
     state_path = exchange_path(settings)
     saved = load_book(state_path)
@@ -71,7 +73,8 @@ def paper_row(settings: Settings, connection: VenueConnection, manager: Strategy
     exchange = SimExchange(connection.universe, exchange_rules(manager), settings.paper_balance, rates.paid, book)
     identity = {} if connection.local is None else connection.local.identity
     desk = PaperDesk(feed, history, connection.universe, exchange, connection.clock, state_path, identity)
-    return Row(desk, desk, desk, history, alerts, {"funding rates": lambda _: rates.keep_fresh()})
+    watches = _watches(settings, connection, alerts, feed, engine)
+    return Row(desk, desk, desk, history, alerts, {"funding rates": lambda _: rates.keep_fresh(), **watches})
 
 
 def dry_live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEngine, floor_ms: int) -> Row:
@@ -85,15 +88,15 @@ def dry_live_row(settings: Settings, connection: VenueConnection, engine: Unifie
     user = connection.account_address
     account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
     catch_up = CatchUp(account, engine, connection.clock, floor_ms)
-    feed = _feed(settings, connection, alerts, user, catch_up)
-    history = HyperliquidHistory(connection.info, connection.universe, connection.clock)
+    feed = _feed(settings, connection, engine, alerts, user, catch_up)
+    history = HyperliquidHistory(connection.info, connection.universe, connection.clock, connection.skew)
     would = LineFile(would_path(settings))
     gateway = DryGateway(OrderEncoder(connection.universe, connection.asset_of), would.write)
 
     async def close() -> None:
         would.close()
 
-    return Row(feed, gateway, account, history, alerts, close=close)
+    return Row(feed, gateway, account, history, alerts, _watches(settings, connection, alerts, feed, engine), close)
 
 
 def live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEngine, floor_ms: int) -> Row:
@@ -113,8 +116,8 @@ def live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEng
     user = connection.account_address
     account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
     catch_up = CatchUp(account, engine, connection.clock, floor_ms)
-    feed = _feed(settings, connection, alerts, user, catch_up)
-    history = HyperliquidHistory(connection.info, connection.universe, connection.clock)
+    feed = _feed(settings, connection, engine, alerts, user, catch_up)
+    history = HyperliquidHistory(connection.info, connection.universe, connection.clock, connection.skew)
     gateway = HyperliquidGateway(
         connection.transport,
         signer,
@@ -128,17 +131,83 @@ def live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEng
         alerts,
     )
     master = settings.account_address or user
-    watch = VenueWatch(connection.info, connection.clock, alerts, signer=signer.address, account=master)
+    watch = VenueWatch(
+        connection.info, connection.clock, alerts, signer=signer.address, account=master, skew=connection.skew
+    )
+    watches = _watches(settings, connection, alerts, feed, engine, asks_time=False)
 
     async def close() -> None:
         await gateway.close()
         nonces.close()
 
-    return Row(feed, gateway, account, history, alerts, {"venue watch": watch.keep_watch}, close)
+    return Row(feed, gateway, account, history, alerts, {"venue watch": watch.keep_watch, **watches}, close)
 
 
 def exchange_rules(manager: StrategyManager) -> ExchangeRules:
     return ExchangeRules(slippage_bps=manager.book.everyone.trade.slippage_bps)
+
+
+def _watches(
+    settings: Settings,
+    connection: VenueConnection,
+    alerts: Alerts,
+    feed: HyperliquidFeed,
+    engine: UnifiedEngine,
+    *,
+    asks_time: bool = True,
+) -> dict[str, Companion]:
+    """Companions of every row: who is most traded and what time it is at the venue, and whether the feed is alive.
+
+    `asks_time` off: somebody else looks at the venue's clock already.
+    """
+    scale = settings.time_scale  # their pauses are real; what they look at moves with the market
+    market = MarketWatch(
+        connection.info,
+        connection.clock,
+        alerts,
+        connection.universe,
+        listed=connection.listed,
+        skew=connection.skew if asks_time else None,
+        every_s=settings.watchlist_refresh_s / scale,
+    )
+    health = FeedWatch(
+        feed,
+        connection.info,
+        connection.universe,
+        connection.clock,
+        alerts,
+        watched=lambda: engine.market.watched,
+        price_of=lambda symbol: _mid_of(engine, symbol),
+        skew_ms=connection.skew,
+        pace=scale,
+    )
+    return {"market watch": market.keep_watch, "feed watch": health.keep_watch}
+
+
+def _mid_of(engine: UnifiedEngine, symbol: str) -> float | None:
+    """The newest mid price that the engine has heard."""
+    mid = float(engine.hub.mid[engine.universe.id_of(symbol)])
+    return None if mid != mid else mid
+
+
+def watch_what_fits(feed: MarketFeed, alerts: Alerts) -> Callable[[Sequence[str], Sequence[str]], None]:
+    """Stream as much of what is wanted as the venue's limits carry: exit candles give way first, the rest from the
+    end, where the least urgent are. What is not streamed is asked for; nothing ends for it."""
+
+    def watch(symbols: Sequence[str], exit_symbols: Sequence[str]) -> None:
+        fitting, exits = list(symbols), list(exit_symbols)
+        while True:
+            try:
+                feed.watch(fitting, exits)
+                break
+            except TooManySubscriptions as error:
+                alerts.send("too_many_streams", str(error))
+                if exits:
+                    exits = []
+                else:
+                    del fitting[-1:]
+
+    return watch
 
 
 async def _nothing_happened() -> Sequence[Event]:
@@ -148,11 +217,20 @@ async def _nothing_happened() -> Sequence[Event]:
 def _feed(
     settings: Settings,
     connection: VenueConnection,
+    engine: UnifiedEngine,
     alerts: Alerts,
     user: str | None,
     catch_up: Callable[[], Awaitable[Sequence[Event]]],
 ) -> HyperliquidFeed:
-    wanted = FeedSettings(bbo=settings.ws_enable_bbo, candle=settings.ws_enable_candle, user=user)
+    wanted = FeedSettings(
+        bbo=settings.ws_enable_bbo,
+        candle=settings.ws_enable_candle,
+        user=user,
+        exit_interval=settings.exit_interval,
+        watched=settings.top_n,
+        exits_watched=engine.book.everyone.trade.max_open_positions,
+        pace=settings.time_scale,
+    )
     try:
         return HyperliquidFeed(
             connection.universe,
@@ -164,6 +242,7 @@ def _feed(
             alerts,
             catch_up,
             random.Random(),
+            connection.skew,
         )
     except TooManySubscriptions as error:
         raise ConfigError([ConfigProblem(Place("environment"), "AI_QUANT_SYMBOLS", str(error))]) from error

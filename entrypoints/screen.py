@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from decimal import Decimal
 
+from adapters.hyperliquid.budget import WeightBudget
+from application.candle_sources import CandleSources
 from application.engine import UnifiedEngine
 from application.step import Step
 from config.settings import Settings
 from config.variables import Mode, Network
-from domain.facts import AnchorSet, DecisionsRecorded, FillRecorded, IntentRecorded, TradeClosed
+from domain.facts import DecisionsRecorded, FillRecorded, IntentRecorded, TradeClosed
 from domain.gating import first_refusal
 from domain.risk import drawdown_pct
 from domain.signals import NO_GATE, Signal
@@ -50,8 +52,10 @@ def banner(settings: Settings, overrides: str, symbols: int) -> str:
 class Screen:
     """Turns steps into log lines. One line per decision; symbols without a signal share a line per batch."""
 
-    def __init__(self, engine: UnifiedEngine) -> None:
+    def __init__(self, engine: UnifiedEngine, sources: CandleSources, budget: WeightBudget) -> None:
         self._engine = engine
+        self._sources = sources
+        self._budget = budget
         self._warmed = 0
         self.trades = 0
         self.wins = 0
@@ -61,11 +65,9 @@ class Screen:
         self.worst_drawdown_pct = 0.0
 
     def show(self, step: Step) -> None:
+        self._show_warm_up()
         for fact in step.facts:
             match fact:
-                case AnchorSet():
-                    self._warmed += 1
-                    self._show_warm_up()
                 case DecisionsRecorded():
                     self._decisions(fact)
                 case IntentRecorded(intent=intent):
@@ -172,13 +174,26 @@ class Screen:
             log.info("decision", extra=fields)
         if quiet:
             reasons = ", ".join(f"{name} {count}" for name, count in sorted(quiet.items(), key=lambda item: -item[1]))
-            log.info("no_signal", extra={"symbols": sum(quiet.values()), "first_no": reasons, "seq": record.seq})
+            level = logging.INFO if record.batch_no == 0 else logging.DEBUG  # stragglers come one by one
+            fields = {"symbols": sum(quiet.values()), "first_no": reasons, "seq": record.seq}
+            log.log(level, "no_signal", extra=fields)
 
     def _show_warm_up(self) -> None:
-        """How far the histories have come, ten lines in all."""
-        total = len(self._engine.universe)
-        if self._warmed * 10 // total != (self._warmed - 1) * 10 // total:
-            log.info("warming_up", extra={"symbols": f"{self._warmed}/{total}", "still_to_come": self._engine.warming})
+        """How far the histories have come, about ten lines in all, and what they cost."""
+        total, awaited = len(self._engine.market.watched), self._engine.market.warm_up.awaited
+        done = total - awaited
+        if done == self._warmed or (awaited and done * 10 // total == self._warmed * 10 // total):
+            return
+        self._warmed = done
+        counts = self._sources.counts
+        fields = {
+            "symbols": f"{done}/{total}",
+            "still_to_come": awaited,
+            "from_store": counts.from_store,
+            "from_venue": counts.from_venue,
+            "weight": self._budget.spent,
+        }
+        log.info("warming_up", extra=fields)
 
     def _trade(self, fact: TradeClosed) -> None:
         self.trades += 1

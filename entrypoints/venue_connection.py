@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from adapters.clocks import SystemClock
 from adapters.hyperliquid.budget import WeightBudget
@@ -14,7 +14,9 @@ from adapters.hyperliquid.http_pool import RequestsTransport
 from adapters.hyperliquid.key_watch import KeyWatch
 from adapters.hyperliquid.keys import AgentKey, load_agent_key
 from adapters.hyperliquid.rest import InfoClient
-from adapters.hyperliquid.universe import UnknownSymbols, VenueMarkets, read_universe
+from adapters.hyperliquid.universe import UnknownDexes, UnknownSymbols, VenueMarkets, read_universe
+from adapters.hyperliquid.venue_skew import VenueSkew
+from adapters.hyperliquid.watch import look_at_clock
 from adapters.logged_alerts import LoggedAlerts
 from adapters.sim.exchange_state import load_book
 from config.settings import Settings
@@ -53,6 +55,10 @@ class VenueConnection:
     sentinel: DriftSentinel
     universe: Universe
     asset_of: Mapping[str, int]
+    listed: tuple[str, ...] = ()
+    """Everything that trades there, watched or not."""
+    skew: VenueSkew = field(default_factory=VenueSkew)
+    """How far the venue's clock is ahead of ours, as far as its answers prove it."""
     local: LocalMarket | None = None
     child: VenueChild | None = None
     account: str | None = None
@@ -71,9 +77,9 @@ class VenueConnection:
             self.child.stop()
 
 
-async def connect(settings: Settings) -> VenueConnection:
+async def connect(settings: Settings, held: Collection[str] = ()) -> VenueConnection:
     """Reach the venue and read what trades there. Raises `VenueUnavailable` where it cannot be reached, and
-    `ConfigError` for symbols that it does not have."""
+    `ConfigError` for symbols that it does not have. What is `held` belongs to the universe, asked for or not."""
     is_ours = settings.network is Network.LOCAL and settings.venue_url is None
     account = None if settings.mode is Mode.PAPER or is_ours else account_of(settings)
     key = None if settings.mode is not Mode.LIVE or is_ours else load_agent_key(key_sources(settings))
@@ -81,7 +87,7 @@ async def connect(settings: Settings) -> VenueConnection:
     child = None if local is None else child_of(settings, local)
     connection = None
     try:
-        connection = await _connected(settings, local, child)
+        connection = await _connected(settings, local, child, held)
         connection.account, connection.key = account, key
         if child is not None and settings.mode is not Mode.PAPER:
             connection.account, connection.key = _toy(child, signs=settings.mode is Mode.LIVE)
@@ -99,7 +105,9 @@ async def connect(settings: Settings) -> VenueConnection:
     return connection
 
 
-async def _connected(settings: Settings, local: LocalMarket | None, child: VenueChild | None) -> VenueConnection:
+async def _connected(
+    settings: Settings, local: LocalMarket | None, child: VenueChild | None, held: Collection[str]
+) -> VenueConnection:
     endpoint = endpoint_of(settings, child)
     clock: Clock = SystemClock() if local is None else local.clock()
     transport = RequestsTransport(endpoint.url)
@@ -107,27 +115,53 @@ async def _connected(settings: Settings, local: LocalMarket | None, child: Venue
         budget = WeightBudget(clock, per_minute=PLANNED_WEIGHT if child is None else LOCAL_WEIGHT)
         sentinel = DriftSentinel(LoggedAlerts(), drift_path(settings))
         info = InfoClient(transport, budget, clock, chance=random.Random(), watch=KeyWatch(sentinel))
-        markets = await markets_of(settings, local, info)
-        return VenueConnection(
-            endpoint, clock, transport, budget, info, sentinel, markets.universe, markets.asset_of, local, child
+        markets = await markets_of(settings, local, info, held)
+        connection = VenueConnection(
+            endpoint,
+            clock,
+            transport,
+            budget,
+            info,
+            sentinel,
+            markets.universe,
+            markets.asset_of,
+            markets.listed,
+            local=local,
+            child=child,
         )
+        # Before any candle is asked for: a clock of ours that is ahead would take a running one for a closed one.
+        connection.skew.learn(*(await look_at_clock(info, clock)).bounds_ms)
+        return connection
     except BaseException:
         await transport.close()
         raise
 
 
-async def markets_of(settings: Settings, local: LocalMarket | None, info: InfoClient) -> VenueMarkets:
-    """What is traded: the symbols asked for, BTC, and what a paper account holds; or everything."""
-    wanted: set[str] | None = set(settings.symbols) if local is None else set(local.symbols)
-    if wanted:
-        wanted.add("BTC")
+async def markets_of(
+    settings: Settings, local: LocalMarket | None, info: InfoClient, held: Collection[str] = ()
+) -> VenueMarkets:
+    """What is traded: the symbols asked for, BTC, and what is held; or everything."""
+    asked = set(settings.symbols) if local is None else set(local.symbols)
+    kept = set(held)
+    if asked:
+        asked.add("BTC")
         if settings.mode is Mode.PAPER and local is None and (saved := load_book(exchange_path(settings))) is not None:
-            wanted |= {*saved.book.account.positions, *saved.book.resting}
+            kept |= {*saved.book.account.positions, *saved.book.resting}
     try:
-        return await read_universe(info, wanted or None)
+        return await _read_universe(settings, info, asked | kept if asked else asked)
     except UnknownSymbols as error:
+        missing = {*error.unknown, *error.delisted}
+        if not missing & asked:
+            return await _read_universe(settings, info, (asked | kept) - missing)  # the engine tells what it lacks
         near = "".join(did_you_mean(symbol, error.known) for symbol in error.unknown[:1])
         raise ConfigError([ConfigProblem(_ENVIRONMENT, "AI_QUANT_SYMBOLS", f"{error}{near}")]) from error
+
+
+async def _read_universe(settings: Settings, info: InfoClient, wanted: Collection[str]) -> VenueMarkets:
+    try:
+        return await read_universe(info, wanted or None, settings.builder_dexes)
+    except UnknownDexes as error:
+        raise ConfigError([ConfigProblem(_ENVIRONMENT, "AI_QUANT_BUILDER_DEXES", str(error))]) from error
 
 
 def account_of(settings: Settings) -> str:

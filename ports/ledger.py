@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from domain.facts import DecisionsRecorded, LedgerFact, LedgerState
+from domain.facts import CandlesSkipped, DecisionsRecorded, LedgerFact, LedgerState
 
 
 class StorageError(Exception):
@@ -47,6 +47,10 @@ class DecisionLog(Protocol):
 
     def append(self, decisions: Sequence[DecisionsRecorded]) -> None:
         """Keep these decisions. Raises `StorageError` when they cannot be kept."""
+        ...
+
+    def note_skipped(self, skipped: Sequence[CandlesSkipped]) -> None:
+        """Keep which candles were not analysed, and why; bounded like decisions. Raises `StorageError`."""
         ...
 
     def close(self) -> None: ...

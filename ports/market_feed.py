@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from domain.events import Event
@@ -16,5 +16,13 @@ class MarketFeed(Protocol):
 
         Fills, funding and cancellations of ours come through here too, each once or more than
         once: a reader dedupes by identity, never by count.
+        """
+        ...
+
+    def watch(self, symbols: Sequence[str], exit_symbols: Sequence[str]) -> None:
+        """Stream quotes and candles of `symbols`, and candles of the exit interval of `exit_symbols`, and nothing else.
+
+        Replaces what was asked for before; may be called at any time, also before `events`. Every one of them is a
+        symbol of the session's universe. Which candle streams run is told by `CandleStreams` events.
         """
         ...

@@ -50,12 +50,12 @@ def aiq_json(user_dir: Path, *arguments: str, extra: Mapping[str, str] | None = 
 class Daemon:
     """The daemon as a process of its own; its output is kept in a file and read as log lines."""
 
-    def __init__(self, user_dir: Path, extra: Mapping[str, str] | None = None) -> None:
+    def __init__(self, user_dir: Path, extra: Mapping[str, str] | None = None, *arguments: str) -> None:
         user_dir.mkdir(parents=True, exist_ok=True)
         self._out = user_dir / f"daemon-{time.monotonic_ns()}.log"
         self._file = self._out.open("w")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "entrypoints.daemon"],
+            [sys.executable, "-m", "entrypoints.daemon", *arguments],
             env=environment(user_dir, extra),
             cwd=user_dir,
             stdout=self._file,

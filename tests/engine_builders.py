@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from application.engine import EngineSettings, UnifiedEngine
+from application.engine import UnifiedEngine
+from application.engine_settings import EngineSettings
 from application.step import Step
 from application.strategy_manager import StrategyManager
 from config.yaml_reader import OverridesParser
@@ -69,14 +70,18 @@ def quotes_of(venue_ms: int, quotes: Mapping[int, tuple[float, float]]) -> Quote
 
 
 def window_of(
-    symbol: str, last_open_ms: int, closes: Sequence[float], interval: Interval = Interval.M1
+    symbol: str, last_open_ms: int, closes: Sequence[float], interval: Interval = Interval.M1, *, quiet_every: int = 0
 ) -> CandleWindow:
-    """Contiguous candles that end with the one opened at `last_open_ms`; each stands flat at its close."""
+    """Contiguous candles that end with the one opened at `last_open_ms`; each stands flat at its close.
+
+    Nobody traded in every so-many-th of them; 0: in none, so that silence is not like this symbol.
+    """
     values = np.array(closes, dtype=np.float64)
+    volume = np.ones(len(values))
+    if quiet_every:
+        volume[::quiet_every] = 0.0
     open_ms = last_open_ms - np.arange(len(values) - 1, -1, -1, dtype=np.int64) * interval.ms
-    return CandleWindow(
-        symbol, interval, open_ms, values.copy(), values.copy(), values.copy(), values.copy(), np.ones(len(values))
-    )
+    return CandleWindow(symbol, interval, open_ms, values.copy(), values.copy(), values.copy(), values.copy(), volume)
 
 
 def order(
@@ -247,8 +252,8 @@ def effects_of(kind: type[EffectT], *steps: Step) -> list[EffectT]:
 class EngineRig:
     """A running engine on one-minute candles. Its clock is the venue's: events are taken when they happen.
 
-    After the constructor every symbol has its history and its last candle, opened at
-    `START_MS - 1 minute`, has been decided on; `now_ms` is `START_MS + 1.5 s`.
+    After the constructor every symbol has its history, in which silence is nothing unusual, and its last candle,
+    opened at `START_MS - 1 minute`, has been decided on; `now_ms` is `START_MS + 1.5 s`.
     """
 
     GRACE_MS = 1_000
@@ -277,7 +282,7 @@ class EngineRig:
         self.take(AccountSnapshot(Decimal(cash), positions, self.now_ms))
         for symbol in universe.symbols:
             closes = [price] * (WARMUP_CANDLES + 1)
-            window = window_of(symbol, start_ms - MINUTE_MS, closes)
+            window = window_of(symbol, start_ms - MINUTE_MS, closes, quiet_every=2)
             self.take(HistoryLoaded(symbol, Interval.M1, window, "history"))
         self.now_ms = start_ms + 1_500
         self.quote(price)

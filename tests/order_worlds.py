@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,9 @@ class FastMarket:
 
     def __init__(self, market: SimMarket, universe: Universe, clock: ScaledClock) -> None:
         self._market, self._universe, self._clock = market, universe, clock
+
+    def watch(self, symbols: Sequence[str], exit_symbols: Sequence[str]) -> None:
+        """All of the market is told, always."""
 
     async def events(self) -> AsyncIterator[Event]:
         while True:

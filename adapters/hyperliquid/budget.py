@@ -22,8 +22,8 @@ from ports.clock import Clock
 MINUTE_MS = 60_000
 PER_MINUTE = 600
 """Half of the venue's 1,200."""
-RESERVE = 180
-"""Of it, what only emergencies may use."""
+RESERVE = 100
+"""Of it, what only emergencies may use: as many cancels and exits a minute."""
 OVERDUE_MS = 2 * MINUTE_MS
 RECHECK_S = 1.0
 """Real seconds after which the first in line looks at the clock, however it was set meanwhile."""
@@ -65,6 +65,7 @@ class WeightBudget:
         assert 0 <= self._reserve < per_minute, "a reserve is a part of the whole"
         self._entries: deque[_Entry] = deque()
         self._used = 0
+        self._spent = 0
         self._lanes: dict[Lane, deque[_Waiter]] = {lane: deque() for lane in Lane}
         self._hungry_since: dict[Lane, int] = {}
         self._paused_until_ms: int | None = None
@@ -108,6 +109,11 @@ class WeightBudget:
         return self._used
 
     @property
+    def spent(self) -> int:
+        """Weight let through since the start."""
+        return self._spent
+
+    @property
     def waiting(self) -> int:
         return sum(len(line) for line in self._lanes.values())
 
@@ -120,6 +126,7 @@ class WeightBudget:
             waiter.entry = _Entry(now_ms, waiter.weight)
             self._entries.append(waiter.entry)
             self._used += waiter.weight
+            self._spent += waiter.weight
             self._hungry_since[waiter.lane] = now_ms
             waiter.turn.set_result(None)
 

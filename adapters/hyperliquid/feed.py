@@ -3,9 +3,8 @@
     socket ─▶ decode ─▶ WsSession ─▶ account lane (a queue, nothing is ever dropped) ─┐
                                  └─▶ market slice (the newest wins)                  ─┴─▶ events()
 
-After each (re)connect of the account's streams the account is asked what happened meanwhile: they have no replay.
-The same when they say something that cannot be read, for it may have been a fill. Of a snapshot only what is newer
-than the feed's start is told: it reaches back thousands of fills, and what happened before is the catch-up's to say.
+Which candle streams run is told in order with the market's own events: none at the start, one when the venue has
+acknowledged it, none of a connection once that is lost.
 """
 
 from __future__ import annotations
@@ -13,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 
-from adapters.hyperliquid.account_events import fill_events, funding_events, order_event
+from adapters.hyperliquid.account_lane import ACCOUNT_CHANNELS, AccountLane
+from adapters.hyperliquid.catching_up import CatchUp
+from adapters.hyperliquid.feed_counts import FeedCounts
+from adapters.hyperliquid.feed_settings import FeedSettings
 from adapters.hyperliquid.heard import (
     BboHeard,
     CandleHeard,
@@ -25,17 +26,27 @@ from adapters.hyperliquid.heard import (
     FundingsHeard,
     Heard,
     LedgerHeard,
+    MidsHeard,
     OrderUpdatesHeard,
-    StatusKind,
     TradesHeard,
     UserEventsHeard,
 )
 from adapters.hyperliquid.key_watch import KeyWatch, Sentinel
+from adapters.hyperliquid.line_reports import LineReport, report_of
 from adapters.hyperliquid.lines import ConnectTurns, Line
-from adapters.hyperliquid.market_slice import MarketCounts, MarketSlice
+from adapters.hyperliquid.market_lines import MarketLines
+from adapters.hyperliquid.market_slice import CandleStream, MarketEvent, MarketSlice
 from adapters.hyperliquid.session import Phase, WsSession
-from adapters.hyperliquid.session_steps import SessionRules
-from adapters.hyperliquid.subscriptions import MessageBudget, account_subscriptions, market_subscriptions, spread
+from adapters.hyperliquid.subscriptions import (
+    ALL_MIDS,
+    MAX_CONNECTIONS,
+    MessageBudget,
+    StreamRoom,
+    Subscription,
+    account_subscriptions,
+    check_limits,
+    market_subscriptions,
+)
 from adapters.hyperliquid.transport import SocketTransport
 from adapters.hyperliquid.wire_frames import decode_frame
 from domain.candles import Interval
@@ -43,45 +54,8 @@ from domain.events import Event
 from domain.instruments import Universe
 from ports.alerts import Alerts
 from ports.clock import Clock
-from ports.order_gateway import VenueUnavailable
 
-ACCOUNT_CHANNELS = frozenset(("orderUpdates", "userFills", "user", "userFundings", "userNonFundingLedgerUpdates"))
-_MINUTE_MS = 60_000
-
-
-@dataclass(frozen=True, slots=True)
-class FeedSettings:
-    """`user`: whose account, None for market data alone. `trades` only tell the venue's time."""
-
-    bbo: bool = True
-    candle: bool = True
-    user: str | None = None
-    subscriptions_per_socket: int = 125
-    trades: bool = False
-    slice_ms: int = 25
-    """How long market data is collected before it is told."""
-    ahead_limit_ms: int = 60_000
-    """What the venue stamps further in the future of our clock is not believed."""
-    connects_per_minute: int = 15
-    """New connections of all sockets together: half of what the venue allows one address."""
-    catch_up_first_ms: int = 1_000
-    catch_up_max_ms: int = 30_000
-    catch_up_gap_ms: int = 5_000
-    """Between two questions that no reconnect made necessary."""
-    rules: SessionRules = field(default_factory=SessionRules)
-
-
-@dataclass(slots=True)
-class FeedCounts:
-    """What went through since the start."""
-
-    drifted: int = 0
-    foreign_users: int = 0
-    catch_ups: int = 0
-    catch_ups_failed: int = 0
-    account_events: int = 0
-    account_waiting_max: int = 0
-    market: MarketCounts = field(default_factory=MarketCounts)
+__all__ = ["FeedSettings", "HyperliquidFeed"]
 
 
 class HyperliquidFeed:
@@ -98,42 +72,63 @@ class HyperliquidFeed:
         alerts: Alerts,
         catch_up: Callable[[], Awaitable[Sequence[Event]]],
         chance: random.Random,
+        skew_ms: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`catch_up` tells what happened to the account since it was asked last; it may raise `VenueUnavailable`."""
+        """`catch_up` tells what happened to the account since it was asked last; it may raise `VenueUnavailable`.
+
+        `skew_ms` tells how far the venue's time is ahead of `clock`, as far as anybody knows.
+        """
         self._universe = universe
+        self._interval = interval
+        self._transport = transport
         self._clock = clock
         self._settings = settings
         self._sentinel = sentinel
-        self._watch = KeyWatch(sentinel)
+        self._key_watch = KeyWatch(sentinel)
         self._alerts = alerts
-        self._catch_up = catch_up
         self._chance = chance
+        self._skew_ms = skew_ms
         self._user = settings.user.lower() if settings.user else None
-        account = account_subscriptions(self._user) if self._user else []
-        market = market_subscriptions(
-            universe.symbols, interval, bbo=settings.bbo, candle=settings.candle, trades=settings.trades
+        self._budget, self._room = MessageBudget(), StreamRoom()
+        self._turns = ConnectTurns(clock, settings.connects_per_minute)
+        self._account_streams = account_subscriptions(self._user) if self._user else []
+        self._account_lines = [self._make_line(0, self._account_streams)] if self._account_streams else []
+        self._market_lines = MarketLines(
+            self._make_line,
+            per_connection=settings.subscriptions_per_socket,
+            connections_limit=MAX_CONNECTIONS - len(self._account_lines),
+            first_number=len(self._account_lines),
         )
-        budget = MessageBudget()
-        turns = ConnectTurns(clock, settings.connects_per_minute)
-        self._lines = [
-            Line(WsSession(part, settings.rules, chance, budget), transport, turns, clock, self._decode, self)
-            for part in spread(account, market, settings.subscriptions_per_socket)
-        ]
-        self._account_keys = frozenset(each.key for each in account)
-        self._market = MarketSlice(universe, interval, settings.ahead_limit_ms)
-        self._account: deque[Event] = deque()
-        self.counts = FeedCounts(market=self._market.counts)
+        self._market = MarketSlice(universe, interval, settings.ahead_limit_ms, settings.exit_interval)
+        self._wanted: dict[str, Subscription] = {}
+        self._ended_slices: deque[MarketEvent] = deque()
+        """What is to be read next of the market. It grows by a slice each time that candle streams stop, no faster."""
         self._wake = asyncio.Event()
         self._slice_is_due = False
         self._slice_timer: asyncio.TimerHandle | None = None
-        self._asked = asyncio.Event()
-        self._asked_ms = -settings.catch_up_gap_ms
-        self._ask_timer: asyncio.TimerHandle | None = None
+        self._catching_up = CatchUp(
+            catch_up,
+            self,
+            clock,
+            chance,
+            first_ms=settings.catch_up_first_ms,
+            max_ms=settings.catch_up_max_ms,
+            gap_ms=settings.catch_up_gap_ms,
+        )
+        self.counts = FeedCounts(market=self._market.counts, catch_up=self._catching_up.counts)
+        self._account = AccountLane(
+            self._user, sentinel, alerts, self.counts, self._catching_up.ask_soon, self._wake.set
+        )
         self._told: set[str] = set()
-        self._started_ms = 0
         self._decoded_ms = 0
         """When the frame that is delivered was decoded, a moment ago."""
-        self._was_read = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._was_told_whom_to_watch = self._was_read = self._is_running = False
+        most = len(universe) if settings.watched is None else min(settings.watched, len(universe))
+        most_exits = most if settings.exits_watched is None else min(settings.exits_watched, len(universe))
+        self._fitting(universe.symbols[:most], universe.symbols[:most_exits])
+        if most == len(universe):
+            self.watch(universe.symbols, ())
 
     # ── what may be asked at any time ────────────────────────────────────────────────────────────
 
@@ -150,14 +145,50 @@ class HyperliquidFeed:
     @property
     def is_live(self) -> bool:
         """Every stream runs or was given up."""
-        return all(line.session.phase is Phase.LIVE for line in self._lines)
+        return self._is_running and all(line.session.phase is Phase.LIVE for line in self._lines)
 
     def silences(self) -> dict[str, int]:
         """How long (real ms) each running stream has been silent."""
         now_ms = self._clock.monotonic_ms()
         return {key: ms for line in self._lines for key, ms in line.session.silences(now_ms).items()}
 
+    def line_reports(self) -> tuple[LineReport, ...]:
+        """How each connection is that has something to carry."""
+        now_ms = self._clock.monotonic_ms()
+        believed_ms = self._clock.now_ms() + self._settings.ahead_limit_ms
+        return tuple(
+            report_of(line, now_ms, believed_ms, is_account=line in self._account_lines)
+            for line in self._lines
+            if line.session.wanted
+        )
+
+    @property
+    def _lines(self) -> list[Line]:
+        """All connections; one's number is its place."""
+        return [*self._account_lines, *self._market_lines.lines]
+
     # ── the port ─────────────────────────────────────────────────────────────────────────────────
+
+    def watch(self, symbols: Sequence[str], exit_symbols: Sequence[str]) -> None:
+        """As the port says, in the event loop once there is one. Streams that were given up stay so.
+
+        Raises `TooManySubscriptions`, and then changes nothing.
+        """
+        assert all(each in self._universe for each in (*symbols, *exit_symbols)), "the universe's symbols are watched"
+        wanted = self._fitting(symbols, exit_symbols)
+        before, self._wanted = self._wanted, {each.key: each for each in wanted}
+        self._was_told_whom_to_watch = True
+        self._market.watch(symbols)
+        if not self._was_read:
+            self._market_lines.lay_out(wanted)
+            return
+        gone = [each for each in before.values() if each.key not in self._wanted]
+        self._end_slice_with(self._market.stopped(_candle_streams(gone)))
+        coming = [each for each in wanted if each.key not in before]
+        self._end_slice_with(self._market.not_running(_candle_streams(coming)))
+        new = self._market_lines.change(wanted)
+        if self._is_running:
+            self._tasks += [self._follow(line) for line in new]
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Account news first, then the market's slice. A reader that is slow gets fewer, newer quotes and candles.
@@ -166,34 +197,69 @@ class HyperliquidFeed:
         before it is cancelled, closes it (`contextlib.aclosing`).
         """
         assert not self._was_read, "a feed is read once"
-        self._was_read = True
-        self._started_ms = self._clock.now_ms()
-        tasks = [self._task(f"feed {number}", line.follow()) for number, line in enumerate(self._lines)]
-        if self._account_keys:
-            tasks.append(self._task("feed catch-up", self._catch_up_when_asked()))
+        if not self._was_told_whom_to_watch:
+            self.watch(self._universe.symbols, ())
+        self._was_read = self._is_running = True
+        self._account.started_ms = self._clock.now_ms()
+        self._end_slice_with(self._market.not_running(_candle_streams(self._wanted.values())))
+        self._tasks += [self._follow(line) for line in self._lines]
+        if self._account_lines:
+            self._tasks.append(self._task("feed catch-up", self._catching_up.follow()))
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                for task in tasks:
+                for task in self._tasks:
                     if task.done():
                         task.result()
                         raise AssertionError(f"{task.get_name()} ended on its own")
-                while self._account:
-                    yield self._account.popleft()
                 if self._slice_is_due:
                     self._slice_is_due = False
-                    for event in self._market.take():
-                        yield event
-                        while self._account:
-                            yield self._account.popleft()
+                    self._ended_slices += self._market.take()
+                while self._account.waiting or self._ended_slices:
+                    yield self._account.waiting.popleft() if self._account.waiting else self._ended_slices.popleft()
         finally:
-            for timer in (self._slice_timer, self._ask_timer):
-                if timer is not None:
-                    timer.cancel()
-            for task in tasks:
+            self._is_running = False
+            if self._slice_timer is not None:
+                self._slice_timer.cancel()
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ── what a watchdog may do ───────────────────────────────────────────────────────────────────
+
+    def resubscribe(self, symbols: Sequence[str]) -> None:
+        """Ask for these symbols' streams anew, where they run: end them, and once that is answered begin again."""
+        chosen = set(symbols)
+        self._market_lines.renew([key for key, each in self._wanted.items() if each.coin in chosen])
+
+    def reconnect(self, number: int, why: str) -> None:
+        """End this connection, if there is one, to be followed by another as after any loss."""
+        self._lines[number].reconnect(why)
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────
+
+    def _fitting(self, symbols: Sequence[str], exit_symbols: Sequence[str]) -> list[Subscription]:
+        """The market's streams for these symbols. Raises `TooManySubscriptions`."""
+        settings = self._settings
+        market = market_subscriptions(
+            list(dict.fromkeys(symbols)),
+            self._interval,
+            bbo=settings.bbo,
+            candle=settings.candle,
+            trades=settings.trades,
+            exit_symbols=list(dict.fromkeys(exit_symbols)),
+            exit_interval=settings.exit_interval,
+        )
+        check_limits(self._account_streams, market, settings.subscriptions_per_socket)
+        return market
+
+    def _make_line(self, number: int, subscriptions: Sequence[Subscription]) -> Line:
+        session = WsSession(subscriptions, self._settings.rules, self._chance, self._budget, self._room)
+        return Line(number, session, self._transport, self._turns, self._clock, self._decode, self)
+
+    def _follow(self, line: Line) -> asyncio.Task[None]:
+        return self._task(f"feed {line.number}", line.follow())
 
     def _task(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
@@ -203,15 +269,26 @@ class HyperliquidFeed:
     def _decode(self, raw: str) -> Heard:
         self._decoded_ms = now_ms = self._clock.now_ms()
         heard = decode_frame(raw, self._universe, self._user, now_ms)
-        self._watch.look(heard, raw)
+        self._key_watch.look(heard, raw)
         return heard
 
     # ── what sessions say ────────────────────────────────────────────────────────────────────────
 
     def resynced(self, keys: tuple[str, ...]) -> None:
-        """Take up streams that run (again): the account's have to be asked what they missed."""
-        if not self._account_keys.isdisjoint(keys):
-            self._asked.set()
+        """Take up streams that run (again): the account has to be asked what its own missed."""
+        if any(each.key in keys for each in self._account_streams):
+            self._catching_up.ask_now()
+        running = [self._wanted[key] for key in keys if key in self._wanted]
+        self._market.started(_candle_streams(running))
+        if any(each.kind == ALL_MIDS for each in running):
+            self._market.mids_began()
+        self._expect_slice()
+
+    def stopped(self, keys: tuple[str, ...], silent_ms: int) -> None:
+        """Note that these streams run no longer. Of those that are not wanted any more it was told already."""
+        ended = [self._wanted[key] for key in keys if key in self._wanted]
+        in_market_ms = round(silent_ms * self._settings.pace)
+        self._end_slice_with(self._market.stopped(_candle_streams(ended), in_market_ms))
 
     def tell(self, code: str, text: str) -> None:
         """Tell the operator: once of what goes on and on, each time of what happens to a stream."""
@@ -234,62 +311,34 @@ class HyperliquidFeed:
                     self.tell("venue_time_ahead", f"{heard.coin} has a candle of {heard.open_ms}: check the clock")
                 if self._slice_timer is None:
                     self._expect_slice()
+            case MidsHeard(mids=mids):
+                self._market.mids(mids, self._decoded_ms + self._skew_ms())
+                self._expect_slice()
             case TradesHeard():
                 self._note_trades(heard)
-            case FillsHeard(fills=fills):
-                if self._is_ours(heard.user, "userFills", raw):
-                    self._put(fill_events(fills, self._started_ms if is_backlog else 0))
-            case FundingsHeard(fundings=fundings):
-                if self._is_ours(heard.user, "userFundings", raw):
-                    self._put(funding_events(fundings, self._started_ms if is_backlog else 0))
-            case LedgerHeard(rows=rows):
-                if self._is_ours(heard.user, "userNonFundingLedgerUpdates", raw) and rows and not is_backlog:
-                    self._ask_soon()  # money came or went: only the account knows what it has now
-            case OrderUpdatesHeard():
-                self._take_orders(heard)
-            case UserEventsHeard(fills=fills, fundings=fundings):
-                self._put(fill_events(fills))
-                self._put(funding_events(fundings))
-                if any(each.liquidated_user == self._user for each in heard.liquidations):
-                    self._alerts.send("liquidated", "the venue has liquidated a position of the account")
-                if heard.canceled or heard.liquidations:
-                    self._ask_soon()
+            case FillsHeard() | FundingsHeard() | LedgerHeard() | OrderUpdatesHeard() | UserEventsHeard():
+                self._account.take(heard, raw, is_backlog=is_backlog)
             case Drifted(channel=channel, problem=problem):
                 self.counts.drifted += 1
                 self._sentinel.note(channel, raw, problem)
                 if channel in ACCOUNT_CHANNELS:
-                    self._ask_soon()
+                    self._catching_up.ask_soon()
             case _:
                 pass
-
-    def _take_orders(self, heard: OrderUpdatesHeard) -> None:
-        events = []
-        for update in heard.updates:
-            if update.kind is StatusKind.ASK_AGAIN and update.status != "triggered":
-                self._ask_soon()
-            event = order_event(update)
-            if event is not None:
-                events.append(event)
-        self._put(events)
 
     def _note_trades(self, heard: TradesHeard) -> None:
         newest_ms = max((trade.time_ms for trade in heard.trades), default=0)
         if newest_ms <= self._clock.now_ms() + self._settings.ahead_limit_ms:
             self._market.stamp(newest_ms)
 
-    def _is_ours(self, user: str, where: str, raw: str) -> bool:
-        if user.lower() == self._user:
-            return True
-        self.counts.foreign_users += 1
-        self._sentinel.note(where, raw, "about another user")
-        return False
+    def caught_up(self, events: Sequence[Event]) -> None:
+        self._told.discard("account_not_caught_up")
+        self._account.put(events)
 
-    def _put(self, events: Sequence[Event]) -> None:
-        if events:
-            self._account += events
-            self.counts.account_events += len(events)
-            self.counts.account_waiting_max = max(self.counts.account_waiting_max, len(self._account))
-            self._wake.set()
+    def not_caught_up(self, why: str) -> None:
+        self.tell("account_not_caught_up", f"what happened to the account is not known yet: {why}")
+
+    # ── slices ───────────────────────────────────────────────────────────────────────────────────
 
     def _expect_slice(self) -> None:
         if self._slice_timer is None and not self._slice_is_due and not self._market.is_empty:
@@ -301,43 +350,16 @@ class HyperliquidFeed:
         self._slice_is_due = True
         self._wake.set()
 
-    # ── catching up ──────────────────────────────────────────────────────────────────────────────
+    def _end_slice_with(self, events: Sequence[MarketEvent]) -> None:
+        """Tell these at once, and before anything that is collected later."""
+        if events:
+            self._ended_slices += events
+            self._wake.set()
 
-    async def _catch_up_when_asked(self) -> None:
-        """Ask what happened to the account until there is an answer, each time there is a reason to."""
-        settings = self._settings
-        while True:
-            await self._asked.wait()
-            wait_ms = settings.catch_up_first_ms
-            while True:
-                self._asked.clear()
-                self._asked_ms = self._clock.monotonic_ms()
-                try:
-                    events = await self._catch_up()
-                except VenueUnavailable as e:
-                    self.counts.catch_ups_failed += 1
-                    self.tell("account_not_caught_up", f"what happened to the account is not known yet: {e}")
-                else:
-                    break
-                await asyncio.sleep(wait_ms * (1 + self._chance.random() / 2) / 1000)
-                wait_ms = min(settings.catch_up_max_ms, 2 * wait_ms)
-            self._told.discard("account_not_caught_up")
-            self.counts.catch_ups += 1
-            self._put(events)
 
-    def _ask_soon(self) -> None:
-        """Ask the account for a reason other than a reconnect: not more often than the gap allows."""
-        if not self._account_keys or self._asked.is_set():
-            return
-        wait_ms = self._asked_ms + self._settings.catch_up_gap_ms - self._clock.monotonic_ms()
-        if wait_ms <= 0:
-            self._asked.set()
-        elif self._ask_timer is None:
-            self._ask_timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self._ask_now)
-
-    def _ask_now(self) -> None:
-        self._ask_timer = None
-        self._asked.set()
+def _candle_streams(subscriptions: Iterable[Subscription]) -> list[CandleStream]:
+    """Those among them that are streams of candles."""
+    return [(each.coin, each.interval) for each in subscriptions if each.interval is not None]
 
 
 _ONCE = frozenset(("venue_time_ahead", "account_not_caught_up", "frame_refused", "venue_error"))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from adapters.hyperliquid.heard import Heard
 from adapters.hyperliquid.session import WsSession
-from adapters.hyperliquid.session_steps import Close, Deliver, Do, Reconnect, Resynced, Send, Tell
+from adapters.hyperliquid.session_steps import Close, Deliver, Do, Reconnect, Resynced, Send, Stopped, Tell
+from adapters.hyperliquid.subscriptions import Subscription
 from adapters.hyperliquid.transport import NotSentError, Socket, SocketClosedError, SocketTransport
 from ports.clock import Clock
 
@@ -26,6 +27,8 @@ class LineReader(Protocol):
     def deliver(self, heard: Heard, raw: str, *, is_backlog: bool) -> None: ...
 
     def resynced(self, keys: tuple[str, ...]) -> None: ...
+
+    def stopped(self, keys: tuple[str, ...], silent_ms: int) -> None: ...
 
     def tell(self, code: str, text: str) -> None: ...
 
@@ -51,10 +54,11 @@ class ConnectTurns:
 
 
 class Line:
-    """One session, connected for as long as `follow` runs. Times are real."""
+    """One session, connected for as long as `follow` runs. Times are real. `number` tells it from the others."""
 
     def __init__(
         self,
+        number: int,
         session: WsSession,
         transport: SocketTransport,
         turns: ConnectTurns,
@@ -62,6 +66,7 @@ class Line:
         decode: Callable[[str], Heard],
         reader: LineReader,
     ) -> None:
+        self.number = number
         self.session = session
         self.frames = 0
         self._transport = transport
@@ -78,19 +83,37 @@ class Line:
         session = self.session
         while True:
             await self._turns.take()
-            ending: Exception
             try:
                 socket = await self._transport.connect()
             except NotSentError as e:
-                ending = e
+                self._end(e)
             else:
                 try:
-                    ending = await self._converse(socket)
+                    self._end(await self._converse(socket))
                 finally:
                     await socket.close()
-            by_us = isinstance(ending, FrameRefusedError)
-            self._do(session.lost(self._clock.monotonic_ms(), str(ending), by_us=by_us))
             await asyncio.sleep(max(0, session.next_due_ms - self._clock.monotonic_ms()) / 1000)
+
+    def want(self, subscriptions: Sequence[Subscription]) -> None:
+        """Hear these streams too."""
+        self._do(self.session.want(subscriptions, self._clock.monotonic_ms()))
+
+    def drop(self, keys: Collection[str]) -> None:
+        """Hear these streams no longer."""
+        self._do(self.session.drop(keys, self._clock.monotonic_ms()))
+
+    def renew(self, keys: Collection[str]) -> None:
+        """Ask for those of these streams that run anew."""
+        self._do(self.session.renew(keys, self._clock.monotonic_ms()))
+
+    def reconnect(self, why: str) -> None:
+        """End the connection, if there is one; the next one follows as after any loss."""
+        self._do(self.session.give_up_connection(why))
+
+    def _end(self, ending: Exception) -> None:
+        """Say that the connection is gone before it is closed, which may take a while."""
+        by_us = isinstance(ending, FrameRefusedError)
+        self._do(self.session.lost(self._clock.monotonic_ms(), str(ending), by_us=by_us))
 
     async def _converse(self, socket: Socket) -> Exception:
         """Talk until the connection ends; says how it ended."""
@@ -150,6 +173,8 @@ class Line:
                     self._wake.set()
                 case Resynced(keys=keys):
                     self._reader.resynced(keys)
+                case Stopped(keys=keys, silent_ms=silent_ms):
+                    self._reader.stopped(keys, silent_ms)
                 case Tell(code=code, text=text):
                     self._reader.tell(code, text)
                 case Reconnect():

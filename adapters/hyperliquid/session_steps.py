@@ -28,6 +28,8 @@ class SessionRules:
     """More frames that are not even JSON: the connection itself is damaged."""
     failures_told: int = 5
     """After so many attempts in a row that proved nothing the operator hears of it."""
+    room_retry_ms: int = 100
+    """Between two looks whether other connections have left room for one more stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,17 @@ class Resynced:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """These streams run no longer, or cannot be relied on any more. Only said of streams that were `Resynced`.
+
+    `silent_ms`: for so long they, or their whole connection, had brought nothing.
+    """
+
+    keys: tuple[str, ...]
+    silent_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Tell the operator."""
 
@@ -70,4 +83,4 @@ class Tell:
     text: str
 
 
-Do = Send | Close | Deliver | Reconnect | Resynced | Tell
+Do = Send | Close | Deliver | Reconnect | Resynced | Stopped | Tell

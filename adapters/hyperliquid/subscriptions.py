@@ -6,8 +6,8 @@ socket, and a flood of market data must not delay a fill.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from adapters.hyperliquid.heard import subscription_key
@@ -21,11 +21,12 @@ MAX_MESSAGES_PER_MINUTE = 1_000
 """Likewise half, over all connections."""
 
 ACCOUNT_STREAMS = ("orderUpdates", "userFills", "userEvents", "userFundings", "userNonFundingLedgerUpdates")
+ALL_MIDS = "allMids"
 _MINUTE_MS = 60_000
 
 
 class TooManySubscriptions(ValueError):
-    """More than the venue's limits carry; the message has the arithmetic."""
+    """More than the venue's limits carry; the message has the arithmetic and what helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,41 +64,82 @@ def account_subscriptions(user: str) -> list[Subscription]:
 
 
 def market_subscriptions(
-    symbols: Iterable[str], interval: Interval, *, bbo: bool, candle: bool, trades: bool = False
+    symbols: Sequence[str],
+    interval: Interval,
+    *,
+    bbo: bool,
+    candle: bool,
+    trades: bool = False,
+    exit_symbols: Sequence[str] = (),
+    exit_interval: Interval | None = None,
 ) -> list[Subscription]:
-    """Every stream of one symbol beside the other, so that they share a connection."""
-    wanted = []
+    """Every stream of one symbol beside the other, so that they share a connection.
+
+    Without `bbo` one stream tells the mid prices of all symbols. Without `candle` there are no candles at all, without
+    an `exit_interval` none for `exit_symbols`.
+    """
+    exits = set(exit_symbols) if candle and exit_interval is not None else set()
+    wanted = [] if bbo or not symbols else [Subscription(ALL_MIDS)]
     for symbol in symbols:
         if bbo:
             wanted.append(Subscription("bbo", symbol))
         if candle:
             wanted.append(Subscription("candle", symbol, interval))
+        if symbol in exits and exit_interval is not interval:
+            wanted.append(Subscription("candle", symbol, exit_interval))
         if trades:
             wanted.append(Subscription("trades", symbol))
+    others = exits.difference(symbols)
+    wanted += [Subscription("candle", symbol, exit_interval) for symbol in exit_symbols if symbol in others]
     return wanted
+
+
+def check_limits(account: Sequence[Subscription], market: Sequence[Subscription], per_connection: int) -> None:
+    """Raise `TooManySubscriptions` for more streams or connections than we may have at once."""
+    assert per_connection > 0, "a connection carries something"
+    total = len(account) + len(market)
+    connections = -(-len(market) // per_connection) + bool(account)
+    if total <= MAX_SUBSCRIPTIONS and connections <= MAX_CONNECTIONS:
+        return
+    kinds = Counter(each.kind if each.interval is None else f"{each.kind} {each.interval.value}" for each in market)
+    parts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    raise TooManySubscriptions(
+        f"{len(market)} market streams ({parts}) and {len(account)} of the account are {total} subscriptions on "
+        f"{connections} connections of {per_connection}; we use at most {MAX_SUBSCRIPTIONS} on {MAX_CONNECTIONS}, "
+        f"half of what the venue allows one address. What helps: {'; '.join(_remedies({each.kind for each in market}))}"
+    )
+
+
+def _remedies(kinds: Collection[str]) -> list[str]:
+    found = ["fewer symbols (AI_QUANT_SYMBOLS or AI_QUANT_TOP_N)"]
+    if "bbo" in kinds:
+        found.append("AI_QUANT_WS_ENABLE_BBO=0 (one stream for all prices)")
+    if "candle" in kinds:
+        found.append("AI_QUANT_WS_ENABLE_CANDLE=0 (candles from REST)")
+    return found
 
 
 def spread(
     account: Sequence[Subscription], market: Sequence[Subscription], per_connection: int
 ) -> list[tuple[Subscription, ...]]:
     """One tuple a connection, the account's first. Raises `TooManySubscriptions`."""
-    assert per_connection > 0, "a connection carries something"
-    total = len(account) + len(market)
-    needed = -(-len(market) // per_connection)
-    connections = needed + bool(account)
-    if total > MAX_SUBSCRIPTIONS or connections > MAX_CONNECTIONS:
-        raise TooManySubscriptions(
-            f"{len(market)} market streams and {len(account)} of the account are {total} subscriptions on "
-            f"{connections} connections of {per_connection}; we use at most {MAX_SUBSCRIPTIONS} on {MAX_CONNECTIONS}, "
-            "half of what the venue allows one address: watch fewer symbols, or turn off candle or bbo"
-        )
+    check_limits(account, market, per_connection)
     parts = [tuple(account)] if account else []
+    needed = -(-len(market) // per_connection)
     start = 0
     for place in range(needed):
         size = len(market) // needed + (place < len(market) % needed)
         parts.append(tuple(market[start : start + size]))
         start += size
     return parts
+
+
+def by_coin(subscriptions: Iterable[Subscription]) -> list[list[Subscription]]:
+    """The streams of each coin together, in the order in which coins first appear."""
+    groups: dict[str, list[Subscription]] = {}
+    for each in subscriptions:
+        groups.setdefault(each.coin, []).append(each)
+    return list(groups.values())
 
 
 class MessageBudget:
@@ -124,3 +166,24 @@ class MessageBudget:
             self._sent.popleft()
         excess = len(self._sent) - self._limit
         return now_ms if excess < 0 else self._sent[excess] + _MINUTE_MS
+
+
+class StreamRoom:
+    """How many streams all connections together may have at the venue at once.
+
+    A stream takes its room when it is asked for, and leaves it when its end is answered or its connection is gone.
+    """
+
+    def __init__(self, limit: int = MAX_SUBSCRIPTIONS) -> None:
+        self._free = limit
+
+    @property
+    def is_full(self) -> bool:
+        return self._free == 0
+
+    def take(self) -> None:
+        assert self._free > 0, "look before you take"
+        self._free -= 1
+
+    def leave(self) -> None:
+        self._free += 1

@@ -18,7 +18,9 @@ import msgspec
 from adapters.hyperliquid.budget import Lane
 from adapters.hyperliquid.key_checks import read_agents
 from adapters.hyperliquid.rest import InfoClient
-from domain.events import EntriesHeld, Event
+from adapters.hyperliquid.venue_skew import SURE_MS, VenueSkew, proven_ms
+from adapters.hyperliquid.wire_numbers import Millis
+from domain.events import EntriesHeld, Event, VenueTime
 from ports.alerts import Alerts
 from ports.clock import Clock
 from ports.order_gateway import VenueUnavailable
@@ -30,8 +32,6 @@ CLOCK_HELD_MS = 10_000
 """Orders expire by our clock, candles close by it, and nonces follow it."""
 AGENT_TOLD_MS = 24 * 3_600_000
 AGENT_HELD_MS = 3_600_000
-SURE_MS = 1_000
-"""A round trip up to which a look says that the clocks agree. Whatever took longer can only say that they do not."""
 FAILED_LOOKS = 5
 """In a row; then the operator hears that nobody is watching."""
 
@@ -60,15 +60,23 @@ class ClockLook:
     """What the venue says of itself besides, such as that it takes post-only orders; empty as a rule."""
 
     @property
+    def bounds_ms(self) -> tuple[int, int]:
+        """How far the venue's clock is ahead of ours as the answer comes: at least, and at most.
+
+        The answer is as old as the way took at most. That is in the market's time, which may run faster than real time,
+        but not backwards as our clock does where it is set meanwhile.
+        """
+        lowest_ms = self.venue_ms - self.heard_ms
+        return lowest_ms, lowest_ms + max(self.round_trip_ms, self.heard_ms - self.asked_ms)
+
+    @property
     def skew_ms(self) -> int:
         """How far the venue's clock is ahead of ours (negative: behind), at least: 0 if it may be neither."""
-        if self.venue_ms > self.heard_ms:
-            return self.venue_ms - self.heard_ms
-        return min(0, self.venue_ms - self.asked_ms)
+        return proven_ms(*self.bounds_ms)
 
 
 class _Status(msgspec.Struct):
-    time: int
+    time: Millis
     special: object = msgspec.field(name="specialStatuses", default=None)
 
 
@@ -90,16 +98,25 @@ async def look_at_clock(info: InfoClient, clock: Clock) -> ClockLook:
 
 class VenueWatch:
     def __init__(
-        self, info: InfoClient, clock: Clock, alerts: Alerts, *, signer: str, account: str, every_s: float = EVERY_S
+        self,
+        info: InfoClient,
+        clock: Clock,
+        alerts: Alerts,
+        *,
+        signer: str,
+        account: str,
+        every_s: float = EVERY_S,
+        skew: VenueSkew | None = None,
     ) -> None:
         """`signer` signs for `account`, the master whose list of agents tells when it ends; both the same: it never
-        ends."""
+        ends. With `skew`, what each look at the clock proves is kept there, and the venue's time told as an event."""
         self._info = info
         self._clock = clock
         self._alerts = alerts
         self._signer = signer.lower()
         self._account = account.lower()
         self._every_s = every_s
+        self._skew = skew
         self._levels = {CLOCK: Level.CALM, AGENT: Level.CALM}
         self._failed: Counter[str] = Counter()
         self._venue_is_ahead_ms = 0
@@ -127,6 +144,9 @@ class VenueWatch:
             self._count_failure(CLOCK, f"the venue's clock cannot be compared with ours: {error}")
             return
         self._failed[CLOCK] = 0
+        if self._skew is not None:
+            self._skew.learn(*look.bounds_ms)
+            put(VenueTime(look.venue_ms))
         skew_ms = look.skew_ms
         level = _level(abs(skew_ms), CLOCK_TOLD_MS, CLOCK_HELD_MS)
         if level < self._levels[CLOCK] and look.round_trip_ms > SURE_MS:

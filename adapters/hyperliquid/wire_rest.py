@@ -7,7 +7,7 @@ is set aside with the reason, the others stand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -18,6 +18,7 @@ from adapters.hyperliquid.heard import ContextHeard, DecodeError
 from adapters.hyperliquid.wire_market import CandleRow, context_heard, mids_of
 from adapters.hyperliquid.wire_numbers import (
     DAY_MS,
+    INFINITE,
     UNREADABLE,
     Millis,
     exact,
@@ -58,14 +59,24 @@ class _Table(msgspec.Struct):
 class _Meta(msgspec.Struct):
     universe: list[_Asset]
     tables: list[tuple[int, _Table]] = msgspec.field(name="marginTables", default=[])
+    collateral: object = msgspec.field(name="collateralToken", default=0)
+
+
+class _Dex(msgspec.Struct):
+    name: str
+
+
+class _Day(msgspec.Struct, gc=False):
+    notional: float | None = msgspec.field(name="dayNtlVlm", default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """The first dex's markets. An asset id is a place in the venue's list, delisted ones included, and never shifts.
+    """The markets of one dex. An asset id is a place in the venue's list, delisted ones included, and never shifts;
+    those of a builder's dex count from where the dex begins.
 
     `isolated_only` are coins that take no cross margin. `problems` says what was set aside or assumed, and why;
-    `skipped` counts markets of builder dexes.
+    `skipped` counts markets of builder dexes in the list of the first.
     """
 
     instruments: tuple[Instrument, ...]
@@ -77,11 +88,25 @@ class Meta:
 
 _META = msgspec.json.Decoder(_Meta)
 _META_AND_CONTEXTS = msgspec.json.Decoder(tuple[_Meta, list[msgspec.Raw]])
+_DEXES = msgspec.json.Decoder(list[_Dex | None])
+_DAY = msgspec.json.Decoder(_Day, strict=False)
 
 
-def decode_meta(body: bytes) -> Meta:
-    """`meta` → instruments with their margin tiers and asset ids."""
-    return _meta(read(_META.decode, body, "meta"))
+def decode_meta(body: bytes, dex: str = "") -> Meta:
+    """`meta` → instruments with their margin tiers and asset ids; `dex` is whose was asked for."""
+    return _meta(read(_META.decode, body, "meta"), dex)
+
+
+def decode_perp_dexs(body: bytes) -> dict[str, int]:
+    """`perpDexs`: the builders' dexes and their places, from which their asset ids come. The first dex is none."""
+    where = "perpDexs"
+    rows = read(_DEXES.decode, body, where)
+    if not rows or rows[0] is not None:
+        raise DecodeError(where, "the first dex does not stand first, as null")
+    places = {row.name: place for place, row in enumerate(rows) if row is not None}
+    if "" in places or len(places) != sum(row is not None for row in rows):
+        raise DecodeError(where, "a dex without a name, or two of one name")
+    return places
 
 
 def decode_meta_and_contexts(body: bytes) -> tuple[Meta, dict[str, ContextHeard]]:
@@ -101,7 +126,34 @@ def decode_meta_and_contexts(body: bytes) -> tuple[Meta, dict[str, ContextHeard]
     return Meta(meta.instruments, meta.asset_ids, meta.isolated_only, tuple(problems), meta.skipped), found
 
 
-def _meta(answer: _Meta) -> Meta:
+def decode_meta_and_volumes(body: bytes, dex: str = "") -> tuple[Meta, dict[str, float]]:
+    """`metaAndAssetCtxs` for what was traded in 24 hours, USD. A coin that does not say so has no volume, and a line in
+    `problems`: volumes are no reason to do without the markets."""
+    answer, contexts = read(_META_AND_CONTEXTS.decode, body, "metaAndAssetCtxs")
+    meta = _meta(answer, dex)
+    problems = list(meta.problems)
+    volumes: dict[str, float] = {}
+    if len(contexts) != len(answer.universe):
+        problems.append(f"{len(contexts)} contexts for {len(answer.universe)} coins: no volumes")
+        contexts = []
+    for coin, place in meta.asset_ids.items() if contexts else ():
+        notional = _day_notional(contexts[place])
+        if notional is None:
+            problems.append(f"{shown(coin)}: no volume")
+        else:
+            volumes[coin] = notional
+    return replace(meta, problems=tuple(problems)), volumes
+
+
+def _day_notional(context: msgspec.Raw) -> float | None:
+    try:
+        notional = _DAY.decode(context).notional
+    except UNREADABLE:
+        return None
+    return notional if notional is not None and 0.0 <= notional < INFINITE else None
+
+
+def _meta(answer: _Meta, dex: str = "") -> Meta:
     tables = dict(answer.tables)
     instruments: list[Instrument] = []
     asset_ids: dict[str, int] = {}
@@ -110,7 +162,10 @@ def _meta(answer: _Meta) -> Meta:
     skipped = 0
     for place, asset in enumerate(answer.universe):
         name = asset.name
-        if is_other_market(name):
+        if dex and not (name.startswith(f"{dex}:") and len(name) > len(dex) + 1):
+            problems.append(f"{shown(name)}: no market of {shown(dex)}")
+            continue
+        if not dex and is_other_market(name):
             skipped += 1
             continue
         if name in asset_ids:
@@ -123,6 +178,8 @@ def _meta(answer: _Meta) -> Meta:
         asset_ids[name] = place
         if asset.only_isolated or asset.margin_mode is not None:
             isolated.add(name)
+    if dex and answer.collateral != 0:
+        problems.append(f"{shown(dex)}: its money is token {shown(str(answer.collateral))} and not USDC")
     return Meta(tuple(instruments), asset_ids, frozenset(isolated), tuple(problems), skipped)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Sequence
 from adapters.sim.ledger_fold import folded
 from domain.fact_text import GENESIS, chained, fact_to_json
 from domain.facts import (
+    CandlesSkipped,
     DecisionsRecorded,
     FillRecorded,
     FundingRecorded,
@@ -113,6 +114,7 @@ class MemoryDecisionLog:
         self._keep_rows = keep_rows
         self._rows = 0
         self._batches: deque[DecisionsRecorded] = deque()
+        self.skipped: deque[CandlesSkipped] = deque(maxlen=keep_rows)
 
     @property
     def batches(self) -> Sequence[DecisionsRecorded]:
@@ -125,6 +127,9 @@ class MemoryDecisionLog:
             self._rows += len(batch.symbols)
         while self._rows > self._keep_rows and len(self._batches) > 1:
             self._rows -= len(self._batches.popleft().symbols)
+
+    def note_skipped(self, skipped: Sequence[CandlesSkipped]) -> None:
+        self.skipped.extend(skipped)
 
     def close(self) -> None:
         """Nothing to let go of."""

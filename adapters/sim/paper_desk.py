@@ -89,6 +89,9 @@ class PaperDesk:
 
     # ── market feed ──────────────────────────────────────────────────────────────────────────
 
+    def watch(self, symbols: Sequence[str], exit_symbols: Sequence[str]) -> None:
+        self._feed.watch(symbols, exit_symbols)
+
     async def events(self) -> AsyncIterator[Event]:
         async for event in self._feed.events():
             if isinstance(event, Quotes):

@@ -10,12 +10,17 @@ from adapters.sqlite import engine
 from adapters.sqlite.decision_rows import COLUMNS, Row, rows_of
 from adapters.sqlite.file_kinds import DECISIONS
 from adapters.sqlite.storage_errors import in_storage_words
-from domain.facts import DecisionsRecorded
+from domain.facts import CandlesSkipped, DecisionsRecorded
 
 SPARE_DELETIONS = 500
 """How many rows more than it adds one append may drop: a log that was cut shorter shrinks step by step."""
 
 _ADD = f"INSERT INTO decisions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"
+_SKIP = (
+    "INSERT INTO candles_skipped (seq, at_ms, session, symbol, interval, first_ms, last_ms, reason) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_DROP_OLDEST_SKIPS = "DELETE FROM candles_skipped WHERE id <= (SELECT max(id) FROM candles_skipped) - ?"
 _ADD_GATE_SET = "INSERT INTO gate_sets (names) VALUES (?)"
 _FIND_GATE_SET = "SELECT id FROM gate_sets WHERE names = ?"
 _DROP_OLDEST = (
@@ -51,6 +56,18 @@ class SqliteDecisionLog:
                 self._connection.exec_driver_sql(_ADD, rows)
                 self._connection.exec_driver_sql(_DROP_OLDEST, (self._keep_rows, len(rows) + SPARE_DELETIONS))
         self._gate_set_ids = gate_set_ids
+
+    def note_skipped(self, skipped: Sequence[CandlesSkipped]) -> None:
+        session = self._session
+        rows = [
+            (each.seq, each.at_ms, session, each.symbol, each.interval.value, each.first_ms, each.last_ms, each.reason)
+            for each in skipped
+        ]
+        if not rows:
+            return
+        with in_storage_words(self._path, "cannot write decisions", DECISIONS.when_damaged), self._connection.begin():
+            self._connection.exec_driver_sql(_SKIP, rows)
+            self._connection.exec_driver_sql(_DROP_OLDEST_SKIPS, (self._keep_rows,))
 
     def close(self) -> None:
         """Close the file. Idempotent."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from adapters.sqlite.decision_rows import entry_gates_of, strategy_gates_of
 from adapters.sqlite.file_kinds import DECISIONS
 from adapters.sqlite.reading import reading
-from adapters.sqlite.tables import decisions, gate_sets
+from adapters.sqlite.tables import candles_skipped, decisions, gate_sets
 from domain.candles import Interval
 from domain.confidence import Confidence
 from domain.gating import GateResult
@@ -48,6 +48,43 @@ class DecisionRow:
     strategy_gates: tuple[GateResult, ...]
     entry_gates: tuple[GateResult, ...]
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRow:
+    """Candles of one symbol, by open times, that were not analysed; `at_ms` is when that was known."""
+
+    session: str
+    seq: int
+    at_ms: int
+    symbol: str
+    interval: Interval
+    first_ms: int
+    last_ms: int
+    reason: str
+
+
+def skipped_for(path: Path, symbol: str, at_ms: int | None = None, limit: int = 1) -> list[SkippedRow]:
+    """The newest spans of a symbol that were not analysed, newest first, as `decisions_for`."""
+    wanted = sa.select(candles_skipped).where(candles_skipped.c.symbol == symbol)
+    if at_ms is not None:
+        wanted = wanted.where(candles_skipped.c.at_ms <= at_ms)
+    with reading(path, DECISIONS) as connection:
+        rows = connection.execute(wanted.order_by(candles_skipped.c.id.desc()).limit(limit)).mappings().all()
+    return [_skipped_of(row) for row in rows]
+
+
+def _skipped_of(row: Any) -> SkippedRow:
+    return SkippedRow(
+        session=row["session"],
+        seq=row["seq"],
+        at_ms=row["at_ms"],
+        symbol=row["symbol"],
+        interval=Interval(row["interval"]),
+        first_ms=row["first_ms"],
+        last_ms=row["last_ms"],
+        reason=row["reason"],
+    )
 
 
 def decisions_for(path: Path, symbol: str, at_ms: int | None = None, limit: int = 1) -> list[DecisionRow]:

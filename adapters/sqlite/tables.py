@@ -237,7 +237,19 @@ candles = _table(
     _real("l"),
     _real("c"),
     _real("v"),
+    sa.Column("confirmed", sa.Integer, nullable=False, server_default=sa.text("0")),  # the venue's history says so too
     rowid=False,
+)
+
+# A journal of what the venue's history contradicted. Nothing in it happens once only: it has no key.
+candle_revisions = _table(
+    "candle_revisions",
+    CANDLES,
+    _text("symbol"),
+    _text("interval"),
+    _whole("open_ms"),
+    _whole("noticed_ms"),
+    *(_real(f"{name}_{when}") for when in ("before", "now") for name in "ohlcv"),
 )
 
 gate_sets = _table("gate_sets", DECISIONS, _whole("id", key=True), _text("names"))  # JSON list of texts
@@ -267,6 +279,20 @@ decisions = _table(
     _blob("gates"),
     _text("entry_gates", null=True),  # JSON list of [name, value, threshold, passed]
     _text("note"),
+)
+
+candles_skipped = _table(
+    "candles_skipped",
+    DECISIONS,
+    _whole("id", key=True),
+    _whole("seq"),
+    _whole("at_ms"),
+    _text("session"),
+    _text("symbol"),
+    _text("interval"),
+    _whole("first_ms"),
+    _whole("last_ms"),
+    _text("reason"),
 )
 
 MAY_LIVE = sa.text("status NOT IN ('filled', 'canceled', 'rejected', 'dead', 'would')")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from adapters.sqlite.decision_queries import DecisionRow, decisions_for
+from adapters.sqlite.decision_queries import DecisionRow, decisions_for, skipped_for
 from domain.gating import GateResult
 from entrypoints.configuration import read_configuration
 from entrypoints.output import print_json, utc
@@ -37,6 +37,10 @@ def command(symbol: str, at: str | None, limit: int, db: str | None, as_json: bo
         print(f"no decision on {symbol} is on record ({path}): names are case-sensitive, and warm-up comes first")
     for row in rows:
         _print(row)
+    for skipped in skipped_for(path, symbol, None if at is None else _time_ms(at), limit):
+        if not rows or skipped.at_ms >= rows[-1].at_ms:
+            span = f"{utc(skipped.first_ms)} to {utc(skipped.last_ms)}"
+            print(f"{symbol} {skipped.interval.value} candles of {span} were not analysed: {skipped.reason}")
 
 
 def _time_ms(text: str) -> int:

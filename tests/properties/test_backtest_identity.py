@@ -27,7 +27,8 @@ from hypothesis import strategies as st
 from adapters.sim.exchange import ExchangeRules, SimExchange
 from adapters.sim.memory_ledger import MemoryLedger
 from application.backtest import Backtest, BacktestRecord, JobRunner, max_drawdown_pct
-from application.engine import EngineSettings, UnifiedEngine
+from application.engine import UnifiedEngine
+from application.engine_settings import EngineSettings
 from application.step import Step
 from domain.candles import BoolColumn, CandleBatch, Interval
 from domain.confidence import Confidence

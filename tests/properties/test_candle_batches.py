@@ -10,8 +10,10 @@ from hypothesis import event as seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.engine import EngineSettings, UnifiedEngine
-from application.market_data_hub import QUIET_WAIT_MS, ClosedBatch, MarketDataHub
+from application.candle_board import QUIET_WAIT_MS, ClosedBatch
+from application.engine import UnifiedEngine
+from application.engine_settings import EngineSettings
+from application.market_data_hub import MarketDataHub
 from domain.candles import CandleBatch, CandleWindow, Interval, with_quiet_spans
 from domain.effects import FetchCandles
 from domain.events import CandleUpdates, Event, HistoryLoaded, Quotes, Recovered, TimerFired
@@ -168,8 +170,9 @@ class Watcher:
         for batch in self.hub.due(at_ms):
             self._take(now_ms, batch)
         assert not self.hub.due(at_ms), "what was due has been taken"
-        self.fell.update(self.hub.take_gaps())
-        assert set(self.hub.take_revised()) == self.revised
+        self.fell.update(self.hub.candles.take_gaps())
+        revised = {each for batch in self.hub.candles.take_revised() for each in batch.ids.tolist()}
+        assert revised == self.revised
         self.revised.clear()
         self._check_keys(now_ms, at_ms)
 
@@ -286,7 +289,10 @@ class Session:
             assert now_ms >= open_ms + MINUTE_MS + GRACE_MS, "never early"
         for wanted in effects_of(FetchCandles, step):
             window = history_of(self.feed, SYMBOLS.index(wanted.symbol), Interval.M1.open_of(now_ms))
-            answer = HistoryLoaded(wanted.symbol, Interval.M1, window, "history")
+            if wanted.is_tail:
+                window = window.between(wanted.start_ms)
+                seen("tail")
+            answer = HistoryLoaded(wanted.symbol, Interval.M1, window, "history", "", wanted.is_tail)
             self.answers.append((now_ms + self.feed.history_delay_ms, answer))
 
     def run(self) -> None:

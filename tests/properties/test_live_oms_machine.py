@@ -20,7 +20,7 @@ from domain.candles import Interval
 from domain.effects import Alert, SubmitOrder
 from domain.events import FillArrived, FundingPaid, OrderCanceled, OrderOutcome
 from domain.fact_text import fact_from_json, fact_to_json
-from domain.facts import CashSet, DecisionsRecorded, FillRecorded, IntentRecorded, OrderChanged
+from domain.facts import CandlesSkipped, CashSet, DecisionsRecorded, FillRecorded, IntentRecorded, OrderChanged
 from domain.fills import Fill, MatchedVia
 from domain.intents import Action, OrderIntent, Side, cloid_of
 from domain.orders import Accepted, Order, OrderStatus, Rejected, RejectReason, Unknown, Would
@@ -82,7 +82,7 @@ class LiveOmsMachine(RuleBasedStateMachine):
 
     def commit(self, step: Step) -> None:
         """Write the facts as the ledger on disk would: as text, and read back."""
-        facts = [fact for fact in step.facts if not isinstance(fact, DecisionsRecorded)]
+        facts = [fact for fact in step.facts if not isinstance(fact, (DecisionsRecorded, CandlesSkipped))]
         self.ledger.commit([fact_from_json(fact_to_json(fact)) for fact in facts])
 
     @rule(wait_ms=st.sampled_from([1, 1_000, 300_001, 600_001]))

@@ -16,20 +16,31 @@ import pytest
 
 from adapters.clocks import ManualClock
 from adapters.sim.memory_ledger import MemoryLedger
+from application.candle_sources import CandleSources
 from application.committer import Committer
 from application.effect_runner import HISTORY_AGAIN_S, HISTORY_PATIENCE, EffectRunner
-from application.engine import EngineSettings, UnifiedEngine
+from application.engine import UnifiedEngine
+from application.engine_settings import EngineSettings
+from application.fetch_queue import FetchQueue
 from application.step import Step
 from application.supervisor import STOP_DEADLINE_S, Companion, Supervisor
-from domain.candles import CandleBatch, CandleWindow, Interval
+from domain.candles import CandleBatch, CandleWindow, Interval, empty_window
 from domain.config_events import OverridesText
 from domain.events import AccountSnapshot, Event, FillArrived, OrderCanceled
-from domain.facts import ConfigTaken, DecisionsRecorded, FillRecorded, IntentRecorded, LedgerFact, OrderChanged
+from domain.facts import (
+    CandlesSkipped,
+    ConfigTaken,
+    DecisionsRecorded,
+    FillRecorded,
+    IntentRecorded,
+    LedgerFact,
+    OrderChanged,
+)
 from domain.fills import Fill
 from domain.intents import OrderRequest
 from domain.orders import Accepted, OrderStatus, Rejected, RejectReason, SubmitOutcome, Unknown
 from domain.verdicts import Verdict
-from ports.candle_history import HistoryUnavailable
+from ports.candle_history import CandleRevision, HistoryUnavailable
 from ports.ledger import StorageError
 from ports.order_gateway import VenueUnavailable
 from tests.engine_builders import (
@@ -142,6 +153,10 @@ class ManualFeed:
 
     def __init__(self) -> None:
         self._events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
+        self.watched: list[tuple[str, ...]] = []
+
+    def watch(self, symbols: Sequence[str], exit_symbols: Sequence[str]) -> None:
+        self.watched.append(tuple(symbols))
 
     def put(self, event: Event | Exception | None) -> None:
         self._events.put_nowait(event)
@@ -174,6 +189,7 @@ class Lists:
     def __init__(self) -> None:
         self.decisions: list[DecisionsRecorded] = []
         self.candles: list[CandleBatch] = []
+        self.skipped: list[CandlesSkipped] = []
         self.alerts: list[tuple[str, str]] = []
         self.looks: list[OverridesText] = []
         self.recovered: list[Event] = []
@@ -189,8 +205,16 @@ class Lists:
     def write(self, batches: Sequence[CandleBatch]) -> None:
         self.candles += batches
 
+    def note_skipped(self, skipped: Sequence[CandlesSkipped]) -> None:
+        self.skipped += skipped
+
+    def confirm(self, window: CandleWindow, at_ms: int) -> tuple[CandleRevision, ...]:
+        return ()
+
     def read(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> CandleWindow:
-        raise NotImplementedError
+        return empty_window(symbol, interval)
+
+    read_confirmed = read
 
     def close(self) -> None: ...
 
@@ -216,6 +240,7 @@ class Daemon:
         start: int = 0,
         companions: Mapping[str, Companion] | None = None,
     ) -> None:
+        self.started = start
         self.universe = universe_of(*(symbols or ("BTC",)))
         self.strategy = ScriptedStrategy(self.universe)
         settings = EngineSettings("account", Interval.M1, candle_close_grace_ms=1_000)
@@ -229,6 +254,7 @@ class Daemon:
         self.steps: list[Step] = []
         self.heartbeats = 0
         self.committer = Committer(self.ledger, self.lists, self.lists)
+        self.sources = CandleSources(self.committer, self.history, self.clock)
         self.supervisor = Supervisor(
             engine=self.engine,
             clock=self.clock,
@@ -237,7 +263,15 @@ class Daemon:
             ledger=self.ledger,
             committer=self.committer,
             make_runner=lambda put: EffectRunner(
-                self.gateway, self.history, self.committer, self.lists, self.clock, None, put
+                self.gateway,
+                self.sources,
+                FetchQueue(),
+                self.feed.watch,
+                self.committer,
+                self.lists,
+                self.clock,
+                None,
+                put,
             ),
             overrides=self.lists,
             on_step=self.steps.append,
@@ -252,11 +286,18 @@ class Daemon:
     def _beat(self) -> None:
         self.heartbeats += 1
 
+    def decided(self, number: int) -> set[str]:
+        """Symbols that were decided on at this candle."""
+        return {
+            symbol for record in self.lists.decisions if record.open_ms == candle(number) for symbol in record.symbols
+        }
+
     async def start(self) -> asyncio.Task[None]:
         """Run, and come back once the first candle was decided on."""
         running = self._running = asyncio.create_task(self.supervisor.run(self.stop))
         self.feed.put(quotes_of(self.clock.now_ms(), self._quotes(100.0)))
-        await self.until(lambda: len(self.lists.decisions) > 0 or running.done())
+        warm = set(self.universe.symbols) - self.history.unavailable
+        await self.until(lambda: self.decided(self.started - 1) >= warm or running.done())
         return running
 
     async def until(self, reached: Callable[[], bool]) -> None:
@@ -322,8 +363,8 @@ def test_a_daemon_recovers_decides_writes_and_sends() -> None:
         await daemon.until(lambda: len(daemon.gateway.sent) == 3)
         await daemon.until(lambda: list(daemon.ledger.statuses().values()).count(OrderStatus.OPEN) == 2)
         await daemon.end(running)
-        assert [record.open_ms for record in daemon.lists.decisions] == [candle(-1), candle(0)]
-        assert [batch.open_ms for batch in daemon.lists.candles] == [candle(-1), candle(0)]
+        assert [record.open_ms for record in daemon.lists.decisions] == [candle(-1), candle(-1), candle(0)]
+        assert [batch.open_ms for batch in daemon.lists.candles] == [candle(-1), candle(-1), candle(0)]
         state = daemon.ledger.load()
         assert [position.symbol for position in state.positions] == ["BTC"] and len(state.live_orders) == 2
         assert [step.seq for step in daemon.steps] == sorted({step.seq for step in daemon.steps})
@@ -633,12 +674,11 @@ def test_a_symbol_without_history_holds_nobody_else_up() -> None:
         daemon = Daemon("ADA", "BTC", "ETH")
         daemon.history.unavailable = {"ADA"}
         running = await daemon.start()
-        assert [set(record.symbols) for record in daemon.lists.decisions] == [{"BTC", "ETH"}]
-        assert daemon.history.asked.count("ADA") >= HISTORY_PATIENCE
+        assert daemon.decided(-1) == {"BTC", "ETH"}
+        await daemon.until(lambda: daemon.history.asked.count("ADA") >= HISTORY_PATIENCE)
         await daemon.until(lambda: "history_missing" in [code for code, _ in daemon.lists.alerts])
         daemon.history.unavailable = set()
-        await daemon.until(lambda: len(daemon.lists.decisions) == 2)
-        assert daemon.lists.decisions[-1].symbols == ("ADA",)
+        await daemon.until(lambda: daemon.decided(-1) == {"ADA", "BTC", "ETH"})
         await daemon.end(running)
 
     run(test)

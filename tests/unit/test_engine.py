@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from application.market_data_hub import QUIET_WAIT_MS
+from application.candle_board import QUIET_WAIT_MS
+from application.engine import UnifiedEngine
+from application.engine_settings import EngineSettings
 from application.warm_up import HISTORY_AGAIN_MS
 from domain.candles import CandleBatch, Interval
 from domain.confidence import Confidence
@@ -168,7 +170,8 @@ def test_a_late_revision_rebuilds_the_symbol_and_never_decides_again() -> None:
     rig.strategy.script[("ETH", candle(0))] = BUY
     step = rig.take(updates_of(candle(0), {1: (100, 100, 80, 80, 9)}, rig.now_ms + 100), rig.now_ms + 100)
     anchor_ms = START_MS - MINUTE_MS - WARMUP_CANDLES * MINUTE_MS
-    assert effects_of(FetchCandles, step) == [FetchCandles("ETH", Interval.M1, anchor_ms)]
+    assert effects_of(FetchCandles, step) == [FetchCandles("ETH", Interval.M1, anchor_ms, candle(1))]
+    assert [effect.candles.close.tolist() for effect in effects_of(StoreCandles, step)] == [[80.0]]
     assert rig.strategy.forgotten == ["ETH"]
     step = rig.take(
         HistoryLoaded("ETH", Interval.M1, window_of("ETH", candle(0), [100.0] * (WARMUP_CANDLES + 2)), "history")
@@ -873,21 +876,25 @@ def test_a_session_recovers_once() -> None:
         rig.take(Recovered(LedgerState(instance_tag=b"ab"), ""))
 
 
-def test_nothing_is_taken_while_the_session_still_warms_up() -> None:
-    universe = universe_of("BTC", "ETH")
-    strategy = ScriptedStrategy(universe)
-    rig = EngineRig(universe, strategy)
-    engine = type(rig.engine)(rig.engine.settings, universe, strategy, manager_of())
-    strategy.analysed.clear()
-    strategy._last_open_ms.clear()
+def test_who_is_warm_is_analysed_and_nobody_enters_while_most_are_still_cold() -> None:
+    symbols = ("BTC", "ETH", "SOL", "XRP")
+    universe = universe_of(*symbols)
+    strategy = ScriptedStrategy(universe, dict.fromkeys(((symbol, candle(-1)) for symbol in symbols), BUY))
+    settings = EngineSettings("account", Interval.M1, candle_close_grace_ms=1_000)
+    engine = UnifiedEngine(settings, universe, strategy, manager_of())
     now = START_MS + 1_500
     engine.handle(1, now, Recovered(LedgerState(instance_tag=b"ab"), ""))
-    engine.handle(2, now, quotes_of(now, {0: (100.0, 100.0), 1: (100.0, 100.0)}))
-    for seq, symbol in enumerate(("BTC", "ETH"), 3):
-        assert strategy.analysed == []
+    engine.handle(2, now, AccountSnapshot(Decimal(10_000), (), now))
+    engine.handle(3, now, quotes_of(now, dict.fromkeys(range(4), (100.0, 100.0))))
+    refused = []
+    for seq, symbol in enumerate(symbols, 4):
         window = window_of(symbol, candle(-1), [100.0] * (WARMUP_CANDLES + 1))
-        engine.handle(seq, now, HistoryLoaded(symbol, Interval.M1, window, "history"))
-    assert strategy.analysed == [("BTC", candle(-1)), ("ETH", candle(-1))]
+        step = engine.handle(seq, now, HistoryLoaded(symbol, Interval.M1, window, "history"))
+        (record,) = facts_of(DecisionsRecorded, step)
+        refusal = first_refusal(record.entry_gates[0])
+        refused.append(None if refusal is None else refusal.name)
+    assert strategy.analysed == [(symbol, candle(-1)) for symbol in symbols]
+    assert refused[0] == "entries_held" and refused[1] is None
 
 
 def test_the_same_events_give_the_same_facts() -> None:

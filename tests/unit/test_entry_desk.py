@@ -15,6 +15,7 @@ from application.market_data_hub import PriceView
 from application.portfolio import Portfolio
 from application.risk_guard import RiskGuard
 from application.step import Step
+from application.watchlist import Watchlist
 from domain.candles import Interval
 from domain.confidence import Confidence
 from domain.effects import SubmitOrder
@@ -62,7 +63,9 @@ class Bench:
         self.oms = LiveOms("0xme", "mei_alpha_v1", Interval.M1, self.portfolio)
         self.guard = RiskGuard(self.portfolio, self.oms)
         self.exits = ExitDesk(self.universe, self.portfolio, self.oms)
-        self.desk = EntryDesk(self.universe, self.portfolio, self.oms, self.guard, self.exits.states)
+        self.desk = EntryDesk(
+            self.universe, self.portfolio, self.oms, self.guard, self.exits.states, Watchlist(self.universe)
+        )
         self.portfolio.restore(state)
         self.oms.restore(state)
         self.guard.restore(state.risk)

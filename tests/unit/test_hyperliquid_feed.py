@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import random
-import selectors
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -20,7 +17,6 @@ from adapters.hyperliquid.heard import BboHeard, CandleHeard
 from adapters.hyperliquid.market_slice import MarketSlice
 from adapters.hyperliquid.session_steps import SessionRules
 from adapters.hyperliquid.subscriptions import TooManySubscriptions
-from adapters.hyperliquid.transport import NotSentError, SocketClosedError
 from domain.candles import Interval
 from domain.events import (
     AccountSnapshot,
@@ -35,199 +31,12 @@ from domain.events import (
 from domain.instruments import Universe
 from domain.intents import cloid_of
 from domain.orders import Accepted, Rejected, RejectReason
-from ports.market_feed import MarketFeed
 from ports.order_gateway import VenueUnavailable
 from tests.builders import make_instrument
+from tests.feed_worlds import ME, T0, FakeSocket, FakeTransport, Notes, Rig, bbo, candle
+from tests.jumping_time import LoopClock, run_jumping
 
-T0 = 1_790_232_180_000
-ME = "0x" + 40 * "a"
 CLOID = cloid_of("intent", 1, b"\x01\x02")
-COINS = ("BTC", "ETH", "kPEPE")
-
-
-# ── a world in which time passes only when nobody has anything to do ─────────────────────────────
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """Never waits: the time of the next timer is now."""
-
-    def __init__(self) -> None:
-        super().__init__(_NoWaiting())
-        self.now_s = 0.0
-
-    def time(self) -> float:
-        return self.now_s
-
-    def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self.now_s = max(self.now_s, self._scheduled[0].when())  # type: ignore[attr-defined]
-        super()._run_once()  # type: ignore[misc]
-
-
-class _NoWaiting(selectors.DefaultSelector):
-    def select(self, timeout: float | None = None) -> Any:
-        return super().select(0)
-
-
-class LoopClock:
-    """Market and real time are the loop's."""
-
-    def now_ms(self) -> int:
-        return T0 + self.monotonic_ms()
-
-    def monotonic_ms(self) -> int:
-        return round(asyncio.get_running_loop().time() * 1000)
-
-    async def sleep_until(self, at_ms: int) -> None:
-        await asyncio.sleep((at_ms - self.now_ms()) / 1000)
-
-
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        runner.run(test())
-        assert len(asyncio.all_tasks(runner.get_loop())) == 0, "a task is left over"
-
-
-@dataclass
-class FakeSocket:
-    """A venue that acknowledges and answers pings, unless told otherwise."""
-
-    acks: bool = True
-    pongs: bool = True
-    said: list[dict[str, Any]] = field(default_factory=list)
-    closed: bool = False
-    frames: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
-
-    async def send(self, text: str) -> None:
-        if self.closed:
-            raise SocketClosedError("closed")
-        said = json.loads(text)
-        self.said.append(said)
-        if said["method"] == "ping" and self.pongs:
-            self.say({"channel": "pong"})
-        elif said["method"] == "subscribe" and self.acks:
-            self.say({"channel": "subscriptionResponse", "data": said})
-
-    async def receive(self) -> str:
-        frame = await self.frames.get()
-        if frame is None:
-            raise SocketClosedError("closed with 1006")
-        return frame
-
-    async def close(self) -> None:
-        self.closed = True
-
-    def say(self, frame: object) -> None:
-        self.frames.put_nowait(frame if isinstance(frame, str) else json.dumps(frame))
-
-    def drop(self) -> None:
-        self.frames.put_nowait(None)
-
-    @property
-    def asked(self) -> list[str]:
-        return [each["subscription"]["type"] for each in self.said if each["method"] == "subscribe"]
-
-
-class FakeTransport:
-    def __init__(self) -> None:
-        self.sockets: list[FakeSocket] = []
-        self.refuse = 0
-        self.opened_ms: list[int] = []
-        self.make: Callable[[], FakeSocket] = FakeSocket
-
-    async def connect(self) -> FakeSocket:
-        self.opened_ms.append(round(asyncio.get_running_loop().time() * 1000))
-        if self.refuse > 0:
-            self.refuse -= 1
-            raise NotSentError("refused")
-        self.sockets.append(self.make())
-        return self.sockets[-1]
-
-
-class Notes:
-    """A sentinel and alerts in one: what was noted and what was told."""
-
-    def __init__(self) -> None:
-        self.noted: list[tuple[str, str | bytes, str]] = []
-        self.told: list[tuple[str, str]] = []
-
-    def note(self, where: str, raw: str | bytes, problem: str) -> None:
-        self.noted.append((where, raw, problem))
-
-    def send(self, code: str, text: str) -> None:
-        self.told.append((code, text))
-
-    @property
-    def codes(self) -> list[str]:
-        return [code for code, _ in self.told]
-
-
-class Rig:
-    """A feed, its fake venue, and a reader that keeps up unless it is paused."""
-
-    def __init__(self, catch_up: Callable[[], Awaitable[Sequence[Event]]] | None = None, **settings: Any) -> None:
-        self.transport = FakeTransport()
-        self.notes = Notes()
-        self.events: list[Event] = []
-        self.catch_ups = 0
-        self.may_read = asyncio.Event()
-        self.may_read.set()
-
-        async def count() -> Sequence[Event]:
-            self.catch_ups += 1
-            return []
-
-        feed = HyperliquidFeed(
-            Universe(make_instrument(coin) for coin in COINS),
-            Interval.M1,
-            self.transport,
-            LoopClock(),
-            FeedSettings(**settings),
-            self.notes,
-            self.notes,
-            catch_up or count,
-            random.Random(7),
-        )
-        port: MarketFeed = feed
-        assert port is feed, "the types agree"
-        self.feed = feed
-        self.task = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        async with contextlib.aclosing(self.feed.events()) as events:
-            async for event in events:
-                self.events.append(event)
-                await self.may_read.wait()
-
-    async def __aenter__(self) -> Rig:
-        await asyncio.sleep(0.1)
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-        assert all(socket.closed for socket in self.transport.sockets), "a socket is left open"
-
-    @property
-    def account_socket(self) -> FakeSocket:
-        return next(s for s in reversed(self.transport.sockets) if "userFills" in s.asked)
-
-    @property
-    def market_socket(self) -> FakeSocket:
-        return next(s for s in reversed(self.transport.sockets) if "bbo" in s.asked)
-
-    def of(self, kind: type) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-
-def bbo(coin: str, bid: str | None, ask: str | None, at_ms: int = T0) -> dict[str, Any]:
-    sides = [None if px is None else {"px": px, "sz": "1.0", "n": 1} for px in (bid, ask)]
-    return {"channel": "bbo", "data": {"coin": coin, "time": at_ms, "bbo": sides}}
-
-
-def candle(coin: str, close: str, volume: str = "1.0", open_ms: int = T0) -> dict[str, Any]:
-    row = {"t": open_ms, "T": open_ms + 59_999, "s": coin, "i": "1m", "n": 1}
-    return {"channel": "candle", "data": row | {"o": "10.0", "c": close, "h": "20.0", "l": "5.0", "v": volume}}
 
 
 def fill(tid: int = 1, at_ms: int = T0, coin: str = "BTC") -> dict[str, Any]:
@@ -286,7 +95,7 @@ def test_quotes_of_one_slice_and_venue_time_come_together_by_id() -> None:
                 await asyncio.sleep(0.1)
             assert rig.of(Quotes)[-1].ids is quotes.ids, "the same ids are the same object"
 
-    run(test)
+    run_jumping(test)
 
 
 def test_each_quote_keeps_its_own_venue_time() -> None:
@@ -300,7 +109,7 @@ def test_each_quote_keeps_its_own_venue_time() -> None:
                 (T0 + 70, [0]),
             ]
 
-    run(test)
+    run_jumping(test)
 
 
 @pytest.mark.parametrize(("bid", "ask"), [("100.0", None), (None, "101.0"), (None, None)])
@@ -315,7 +124,7 @@ def test_a_quote_without_two_sides_leaves_the_last_good_one(bid: str | None, ask
             assert quotes.venue_ms == T0
             assert rig.feed.counts.market.unusable == 1
 
-    run(test)
+    run_jumping(test)
 
 
 def test_a_crossed_or_older_quote_is_set_aside() -> None:
@@ -343,7 +152,7 @@ def test_what_is_stamped_far_ahead_is_not_believed_and_told_once() -> None:
             await asyncio.sleep(0.1)
             assert len(rig.of(Quotes)) == 1
 
-    run(test)
+    run_jumping(test)
 
 
 def test_candles_come_per_open_time_and_stamped_by_the_venue() -> None:
@@ -363,13 +172,14 @@ def test_candles_come_per_open_time_and_stamped_by_the_venue() -> None:
             assert now.candles.volume.tolist() == [1.0, 2.0]
             assert now.candles.interval is Interval.M1
 
-    run(test)
+    run_jumping(test)
 
 
 def test_without_any_stamp_a_candle_proves_that_it_has_begun_and_no_more() -> None:
     market = MarketSlice(Universe([make_instrument("BTC")]), Interval.M1, 60_000)
+    market.started([("BTC", Interval.M1)])
     market.candle(CandleHeard("BTC", Interval.M1, T0, T0 + 59_999, 10, 20, 5, 12, 1), T0 + 30_000)
-    (update,) = market.take()
+    _, update = market.take()
     assert isinstance(update, CandleUpdates)
     assert update.venue_ms == T0
 
@@ -392,7 +202,7 @@ def test_a_slow_reader_gets_the_newest_quote_and_every_fill() -> None:
             assert rig.feed.counts.account_waiting_max == 499
             assert rig.feed.counts.market.conflated == 499
 
-    run(test)
+    run_jumping(test)
 
 
 # ── the account ──────────────────────────────────────────────────────────────────────────────────
@@ -413,7 +223,7 @@ def test_fills_and_funding_of_updates_arrive_and_those_of_others_do_not() -> Non
             assert rig.feed.counts.foreign_users == 1
             assert rig.notes.noted[0][2] == "about another user"
 
-    run(test)
+    run_jumping(test)
 
 
 def test_a_snapshot_tells_only_what_happened_since_the_start() -> None:
@@ -423,7 +233,7 @@ def test_a_snapshot_tells_only_what_happened_since_the_start() -> None:
             await asyncio.sleep(0.1)
             assert [event.fill.tid for event in rig.of(FillArrived)] == [2], "older ones are the catch-up's"
 
-    run(test)
+    run_jumping(test)
 
 
 @pytest.mark.parametrize(
@@ -452,7 +262,7 @@ def test_order_updates_become_outcomes_of_our_orders(rows: list[dict[str, Any]],
             assert rig.events == expected
             assert [where for where, _, _ in rig.notes.noted if "unheardOf" not in where] == []
 
-    run(test)
+    run_jumping(test)
 
 
 def test_an_unknown_status_is_noted_and_the_account_asked() -> None:
@@ -465,7 +275,7 @@ def test_an_unknown_status_is_noted_and_the_account_asked() -> None:
             assert "unheardOf" in rig.notes.noted[0][0]
             assert rig.catch_ups == 2
 
-    run(test)
+    run_jumping(test)
 
 
 def test_unreadable_account_frames_ask_the_account_but_not_more_often_than_the_gap() -> None:
@@ -478,7 +288,7 @@ def test_unreadable_account_frames_ask_the_account_but_not_more_often_than_the_g
             assert 2 <= rig.catch_ups <= 4
             assert rig.feed.counts.drifted == 100
 
-    run(test)
+    run_jumping(test)
 
 
 def test_money_that_comes_or_goes_asks_the_account() -> None:
@@ -491,7 +301,7 @@ def test_money_that_comes_or_goes_asks_the_account() -> None:
                 await asyncio.sleep(10)
                 assert rig.catch_ups == (1 if more else 2)
 
-    run(test)
+    run_jumping(test)
 
 
 # ── connections ──────────────────────────────────────────────────────────────────────────────────
@@ -515,7 +325,7 @@ def test_the_account_has_a_socket_of_its_own_and_catches_up_after_each_connect()
             assert len(rig.transport.sockets) == 4
             assert rig.transport.sockets[-1].asked == account.asked
 
-    run(test)
+    run_jumping(test)
 
 
 def test_catching_up_is_repeated_until_there_is_an_answer_and_streams_go_on_meanwhile() -> None:
@@ -540,9 +350,9 @@ def test_catching_up_is_repeated_until_there_is_an_answer_and_streams_go_on_mean
             assert 1_000 <= gaps[0] <= 1_500
             assert 30_000 <= gaps[-1] <= 45_000
             assert rig.notes.codes == ["account_not_caught_up"]
-            assert rig.feed.counts.catch_ups_failed == 7
+            assert rig.feed.counts.catch_up.failed == 7
 
-    run(test)
+    run_jumping(test)
 
 
 def test_what_could_not_be_sent_is_not_sent_over_the_next_connection() -> None:
@@ -557,7 +367,7 @@ def test_what_could_not_be_sent_is_not_sent_over_the_next_connection() -> None:
             assert [each["method"] for each in rig.market_socket.said].count("ping") <= 4
             assert rig.feed.is_live
 
-    run(test)
+    run_jumping(test)
 
 
 def test_a_dead_socket_is_left_and_the_next_one_works() -> None:
@@ -573,7 +383,7 @@ def test_a_dead_socket_is_left_and_the_next_one_works() -> None:
             assert len(rig.of(Quotes)) == 1
             assert rig.feed.is_live
 
-    run(test)
+    run_jumping(test)
 
 
 def test_new_connections_stay_under_the_limit_of_all_together() -> None:
@@ -589,7 +399,7 @@ def test_new_connections_stay_under_the_limit_of_all_together() -> None:
             assert all(b - a >= 60_000 for a, b in zip(times, times[15:], strict=False)), "15 in any minute"
             assert rig.notes.codes.count("feed_not_connecting") == 2, "one for each session"
 
-    run(test)
+    run_jumping(test)
 
 
 def test_a_bare_greeting_is_nothing_and_garbage_is_kept() -> None:
@@ -604,7 +414,7 @@ def test_a_bare_greeting_is_nothing_and_garbage_is_kept() -> None:
             assert rig.feed.counts.drifted == 3
             assert rig.feed.is_live
 
-    run(test)
+    run_jumping(test)
 
 
 def test_cancelling_leaves_no_task_and_no_socket() -> None:
@@ -620,7 +430,7 @@ def test_cancelling_leaves_no_task_and_no_socket() -> None:
         assert len(asyncio.all_tasks()) == before
         assert all(socket.closed for socket in rig.transport.sockets)
 
-    run(test)
+    run_jumping(test)
 
 
 def test_a_feed_is_read_once() -> None:
@@ -629,7 +439,7 @@ def test_a_feed_is_read_once() -> None:
             with pytest.raises(AssertionError, match="read once"):
                 await anext(rig.feed.events())
 
-    run(test)
+    run_jumping(test)
 
 
 def test_a_reader_that_stops_and_closes_ends_everything() -> None:
@@ -639,12 +449,12 @@ def test_a_reader_that_stops_and_closes_ends_everything() -> None:
         await asyncio.sleep(0.1)
         rig.account_socket.say(fills(fill(1), fill(2)))
         await asyncio.sleep(0.1)
-        assert len(rig.events) == 1, "it stands between two events"
+        assert len(rig.told) == 1, "it stands between two events"
         rig.task.cancel()
         await asyncio.gather(rig.task, return_exceptions=True)
         assert all(socket.closed for socket in rig.transport.sockets)
 
-    run(test)
+    run_jumping(test)
 
 
 @pytest.mark.parametrize("where", ["catching up", "listening"])
@@ -663,7 +473,7 @@ def test_a_bug_ends_the_feed_loudly(where: str) -> None:
         assert isinstance(result, ZeroDivisionError if where == "catching up" else ExceptionGroup)
         assert all(socket.closed for socket in rig.transport.sockets)
 
-    run(test)
+    run_jumping(test)
 
 
 def test_what_the_limits_cannot_carry_is_refused_at_construction() -> None:
@@ -675,7 +485,7 @@ def test_what_the_limits_cannot_carry_is_refused_at_construction() -> None:
 
     def make(settings: FeedSettings) -> HyperliquidFeed:
         return HyperliquidFeed(
-            universe, Interval.M1, FakeTransport(), LoopClock(), settings, notes, notes, nothing, random.Random(1)
+            universe, Interval.M1, FakeTransport(), LoopClock(T0), settings, notes, notes, nothing, random.Random(1)
         )
 
     with pytest.raises(TooManySubscriptions, match="605 subscriptions"):

@@ -1,4 +1,4 @@
-"""Reads of `/info`, candles and instruments out of them, over a transport that answers as a test says."""
+"""Reads of `/info`, and candles out of them, over a transport that answers as a test says."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ import pytest
 
 from adapters.clocks import ManualClock, SystemClock
 from adapters.hyperliquid.budget import Lane, WeightBudget
-from adapters.hyperliquid.history import CANDLES_KEPT, LEAD_CANDLES, SETTLE_MS, HyperliquidHistory
+from adapters.hyperliquid.history import (
+    CANDLES_KEPT,
+    LEAD_CANDLES,
+    SETTLE_MS,
+    TAIL_WEIGHT,
+    HyperliquidHistory,
+    candles_weight,
+)
 from adapters.hyperliquid.rest import ATTEMPTS, RATE_PAUSE_MS, InfoClient, info_weight
 from adapters.hyperliquid.transport import BrokenError, HttpReply, NotSentError
-from adapters.hyperliquid.universe import UnknownSymbols, VenueMarkets, read_universe
 from domain.candles import CandleWindow, Interval
 from domain.instruments import Instrument, Universe, single_tier
 from ports.candle_history import CandleHistory, HistoryUnavailable
@@ -267,6 +273,19 @@ async def test_only_closed_candles_come_and_only_those_asked_for() -> None:
     assert archive.desk.budget.used == 20 + 2
 
 
+@pytest.mark.parametrize("count", [1, 2])
+async def test_the_newest_candles_cost_one_row_weight_with_their_lead(count: int) -> None:
+    archive = Archive(minutes(*range(100, 0, -1)))
+    assert ago(await archive.last(count)) == list(range(count, 0, -1))
+    assert archive.desk.budget.used == TAIL_WEIGHT == candles_weight(count) == 21
+
+
+def test_what_candles_cost_counts_their_lead() -> None:
+    assert candles_weight(3) == 22
+    assert candles_weight(600) == 20 + 11
+    assert candles_weight(CANDLES_KEPT) == 20 + 85
+
+
 async def test_a_span_counts_by_its_open_time() -> None:
     archive = Archive(minutes(*range(100, 0, -1)))
     window = await archive.history.candles("BTC", MINUTE, OPEN_MS - 180_000 + 1, OPEN_MS - 60_000 + 1)
@@ -311,6 +330,55 @@ async def test_a_span_that_has_just_ended_is_left_to_settle() -> None:
     assert archive.desk.asked == []
     await clock.advance_to(OPEN_MS + SETTLE_MS)
     assert ago(await asking) == [2, 1]
+
+
+@pytest.mark.parametrize("skew_ms", [-10_000, -1, 0, 1, 10_000])
+async def test_a_span_settles_by_the_venues_clock(skew_ms: int) -> None:
+    archive = Archive(minutes(2, 1))
+    clock = archive.desk.clock = ManualClock(OPEN_MS - skew_ms)
+    universe = Universe([Instrument("BTC", 5, single_tier(40))])
+    history = HyperliquidHistory(archive.desk.info, universe, clock, lambda: skew_ms)
+    asking = asyncio.create_task(history.candles("BTC", MINUTE, OPEN_MS - 120_000, OPEN_MS + 60_000))
+    await asyncio.sleep(0.01)
+    await clock.advance_to(OPEN_MS + SETTLE_MS - skew_ms - 1)
+    await asyncio.sleep(0.01)
+    assert archive.desk.asked == []
+    await clock.advance_to(OPEN_MS + SETTLE_MS - skew_ms)
+    assert ago(await asking) == [2, 1]
+
+
+async def test_a_clock_of_ours_that_is_ahead_closes_no_running_candle() -> None:
+    archive = Archive([*minutes(3, 2, 1), row(OPEN_MS)])
+    clock = ManualClock(OPEN_MS + 60_000 + SETTLE_MS)  # by which the running candle has closed
+    universe = Universe([Instrument("BTC", 5, single_tier(40))])
+    history = HyperliquidHistory(archive.desk.info, universe, clock, lambda: -10_000)
+    assert ago(await history.candles("BTC", MINUTE, OPEN_MS - 180_000, OPEN_MS + 60_000)) == [3, 2, 1]
+
+
+async def test_what_becomes_known_of_the_clock_while_waiting_counts() -> None:
+    archive = Archive([*minutes(3, 2, 1), row(OPEN_MS)])
+    clock, skew = ManualClock(OPEN_MS + 60_000), 0
+    universe = Universe([Instrument("BTC", 5, single_tier(40))])
+    history = HyperliquidHistory(archive.desk.info, universe, clock, lambda: skew)
+    asking = asyncio.create_task(history.candles("BTC", MINUTE, OPEN_MS - 180_000, OPEN_MS + 60_000))
+    await asyncio.sleep(0.01)
+    skew = -10_000
+    await clock.advance_to(OPEN_MS + 60_000 + SETTLE_MS)
+    assert ago(await asking) == [3, 2, 1]
+
+
+async def test_the_oldest_start_is_kept_with_a_candle_to_spare() -> None:
+    archive = Archive(minutes(*range(CANDLES_KEPT, 0, -1)))
+    history = HyperliquidHistory(
+        archive.desk.info, Universe([Instrument("BTC", 5, single_tier(40))]), archive.desk.clock
+    )
+    oldest_ms = history.oldest_ms(MINUTE)
+    assert oldest_ms == OPEN_MS - (CANDLES_KEPT - 2) * 60_000
+    assert len(await history.candles("BTC", MINUTE, oldest_ms, OPEN_MS)) == CANDLES_KEPT - 2
+    await archive.desk.clock.advance_to(OPEN_MS + 60_000 + SETTLE_MS)
+    assert len(await history.candles("BTC", MINUTE, oldest_ms, OPEN_MS)) == CANDLES_KEPT - 2
+    behind = HyperliquidHistory(archive.desk.info, Universe([]), archive.desk.clock, lambda: -60_000 - SETTLE_MS)
+    assert behind.oldest_ms(MINUTE) == oldest_ms, "by the venue's clock"
 
 
 async def test_what_the_venue_does_not_keep_is_not_made_up() -> None:
@@ -358,7 +426,7 @@ async def test_a_venue_that_does_not_answer_is_no_history() -> None:
 
 
 async def test_recorded_candles_are_read(shared_data: Path) -> None:
-    sample = json.loads((_samples(shared_data) / "rest_candleSnapshot_kPEPE_1h.json").read_text())
+    sample = json.loads((recorded_folder(shared_data) / "rest_candleSnapshot_kPEPE_1h.json").read_text())
     rows = sample["response"]
     desk = Desk(ok(rows), now_ms=rows[-1]["T"] + SETTLE_MS + 1)
     history = HyperliquidHistory(desk.info, Universe([Instrument("kPEPE", 0, single_tier(10))]), desk.clock)
@@ -367,106 +435,8 @@ async def test_recorded_candles_are_read(shared_data: Path) -> None:
     assert window.close.tolist() == [float(each["c"]) for each in rows]
 
 
-def _samples(shared_data: Path) -> Path:
+def recorded_folder(shared_data: Path) -> Path:
     folder = shared_data.parent / "hyperliquid-samples"
     if not folder.is_dir():
         pytest.skip(f"no recorded answers: {folder} is not there")
     return folder
-
-
-# ── instruments ──────────────────────────────────────────────────────────────────────────────────
-
-
-def asset(name: str, decimals: int = 2, leverage: int = 10, table: int = 10, **flags: object) -> Request:
-    return {"name": name, "szDecimals": decimals, "maxLeverage": leverage, "marginTableId": table, **flags}
-
-
-UNIVERSE = {
-    "universe": [
-        asset("BTC", 5, 40, 56),
-        asset("MATIC", 1, 20, 20, isDelisted=True),
-        asset("ETH", 4, 25, 25),
-        asset("HPOS", 0, 3, 3, onlyIsolated=True, marginMode="strictIsolated"),
-        asset("kPEPE", 0, 10, 10),
-    ],
-    "marginTables": [
-        [
-            56,
-            {
-                "description": "tiered 40x",
-                "marginTiers": [
-                    {"lowerBound": "0.0", "maxLeverage": 40},
-                    {"lowerBound": "150000000.0", "maxLeverage": 20},
-                ],
-            },
-        ]
-    ],
-    "collateralToken": 0,
-}
-
-
-async def markets(wanted: Sequence[str] | None = None, meta: object = UNIVERSE) -> VenueMarkets:
-    return await read_universe(Desk(ok(meta)).info, wanted)
-
-
-async def test_all_markets_but_the_delisted_keep_their_asset_ids() -> None:
-    found = await markets()
-    assert found.universe.symbols == ("BTC", "ETH", "HPOS", "kPEPE")
-    assert found.asset_of == {"BTC": 0, "ETH": 2, "HPOS": 3, "kPEPE": 4}
-    assert found.isolated_only == {"HPOS"}
-    assert [tier.max_leverage for tier in found.universe.instrument("BTC").margin_tiers] == [40, 20]
-    assert found.universe.instrument("ETH").max_leverage == 25
-
-
-async def test_wanted_markets_come_in_the_venues_order() -> None:
-    found = await markets(["kPEPE", "BTC", "kPEPE"])
-    assert found.universe.symbols == ("BTC", "kPEPE")
-    assert found.asset_of == {"BTC": 0, "kPEPE": 4}
-    assert found.isolated_only == frozenset()
-
-
-async def test_what_is_not_there_is_named_with_what_is() -> None:
-    with pytest.raises(UnknownSymbols) as raised:
-        await markets(["KPEPE", "BTC", "DOGE", "MATIC"])
-    error = raised.value
-    assert (error.unknown, error.delisted) == (("DOGE", "KPEPE"), ("MATIC",))
-    assert error.known == ("BTC", "ETH", "HPOS", "kPEPE")
-    assert str(error) == (
-        "the venue has no 'DOGE', 'KPEPE' (names are case-sensitive); delisted: 'MATIC'; "
-        "it has 'BTC', 'ETH', 'HPOS', 'kPEPE'"
-    )
-
-
-async def test_a_long_list_of_names_is_cut() -> None:
-    many = {"universe": [asset(f"C{number}") for number in range(200)]}
-    with pytest.raises(UnknownSymbols, match=r"'C11' and 188 more$"):
-        await markets(["X"], many)
-
-
-async def test_a_market_that_makes_no_sense_is_set_aside_and_said() -> None:
-    odd = {"universe": [asset("BTC"), asset("ODD", decimals=9), asset("ETH")]}
-    found = await markets(meta=odd)
-    assert found.asset_of == {"BTC": 0, "ETH": 2}
-    assert any("ODD" in problem for problem in found.problems)
-    with pytest.raises(UnknownSymbols, match=r"not understood: .*ODD"):
-        await markets(["ODD"], odd)
-
-
-@pytest.mark.parametrize(
-    "meta", [None, [], {}, {"universe": {}}, {"universe": []}, {"universe": [asset("A"), asset("A")]}]
-)
-async def test_a_universe_that_cannot_be_read_is_no_universe(meta: object) -> None:
-    with pytest.raises(VenueUnavailable, match="meta"):
-        await markets(meta=meta)
-
-
-async def test_only_delisted_markets_are_none() -> None:
-    with pytest.raises(VenueUnavailable, match="no market"):
-        await markets(meta={"universe": [asset("MATIC", isDelisted=True)]})
-
-
-async def test_the_recorded_universe_is_read(shared_data: Path) -> None:
-    meta = json.loads((_samples(shared_data) / "rest_meta_2026.json").read_text())["response"]
-    found = await markets(meta=meta)
-    places = {each["name"]: place for place, each in enumerate(meta["universe"]) if not each.get("isDelisted")}
-    assert found.asset_of == places

@@ -67,16 +67,7 @@ def asked(todo: list[Do]) -> list[str]:
         if isinstance(do, Send) and do.text != PING:
             said = json.loads(do.text)
             assert said["method"] == "subscribe"
-            fields = dict(said["subscription"])
-            interval = fields.get("interval")
-            keys.append(
-                Subscription(
-                    fields["type"],
-                    fields.get("coin", ""),
-                    None if interval is None else Interval(interval),
-                    fields.get("user", ""),
-                ).key
-            )
+            keys.append(subscription_key(said["subscription"]))
     return keys
 
 
@@ -474,7 +465,7 @@ def test_a_frame_that_we_refuse_is_told_and_accuses_no_stream() -> None:
     session.heard(Pong(), 10)
     assert tells(session.lost(20, "too large", by_us=True)) == [Tell("frame_refused", "too large")]
     assert asked(session.opened(5_000)) == [BBO.key]
-    assert session._streams[BBO.key].strikes == 0
+    assert session._streams[BBO.key].strikes == 0, "a suspect would be asked alone"
 
 
 # ── spreading over connections ───────────────────────────────────────────────────────────────────
@@ -491,13 +482,58 @@ def test_the_account_has_a_connection_of_its_own_and_the_market_is_spread_evenly
 
 
 def test_what_the_limits_cannot_carry_is_refused_with_the_arithmetic() -> None:
-    market = market_subscriptions([f"C{n}" for n in range(MAX_SUBSCRIPTIONS)], Interval.M1, bbo=False, candle=True)
-    assert len(spread([], market, 125)) == 4
-    with pytest.raises(TooManySubscriptions, match="500 market streams and 5 of the account are 505 subscriptions"):
-        spread(account_subscriptions(ME), market, 125)
+    symbols = [f"C{n}" for n in range(MAX_SUBSCRIPTIONS)]
+    market = market_subscriptions(symbols, Interval.M1, bbo=False, candle=True)
+    assert len(spread([], market[:-1], 125)) == 4
+    arithmetic = r"500 market streams \(1 allMids, 499 candle 1m\) and 5 of the account are 505 subscriptions on 5 "
+    with pytest.raises(TooManySubscriptions, match=arithmetic):
+        spread(account_subscriptions(ME), market[:-1], 125)
     with pytest.raises(TooManySubscriptions, match="10 connections of 50"):
-        spread([], market, 50)
+        spread([], market[:-1], 50)
     assert len(spread(account_subscriptions(ME), market[:495], 125)) == MAX_CONNECTIONS
+
+
+@pytest.mark.parametrize(
+    ("bbo", "candle", "helps"),
+    [
+        (True, True, {"AI_QUANT_WS_ENABLE_BBO=0", "AI_QUANT_WS_ENABLE_CANDLE=0"}),
+        (True, False, {"AI_QUANT_WS_ENABLE_BBO=0"}),
+        (False, True, {"AI_QUANT_WS_ENABLE_CANDLE=0"}),
+    ],
+)
+def test_a_refusal_says_what_helps_and_only_that(bbo: bool, candle: bool, helps: set[str]) -> None:
+    market = market_subscriptions([f"C{n}" for n in range(600)], Interval.M1, bbo=bbo, candle=candle)
+    with pytest.raises(TooManySubscriptions) as refused:
+        spread([], market, 125)
+    text = str(refused.value)
+    assert {each for each in ("AI_QUANT_WS_ENABLE_BBO=0", "AI_QUANT_WS_ENABLE_CANDLE=0") if each in text} == helps
+    assert "AI_QUANT_SYMBOLS" in text
+    assert "AI_QUANT_TOP_N" in text
+
+
+def test_without_quotes_one_stream_tells_all_prices_and_without_candles_there_are_none_for_exits_either() -> None:
+    both = market_subscriptions(["BTC", "ETH"], Interval.M1, bbo=False, candle=True, exit_interval=Interval.M5)
+    assert [each.key for each in both] == ["allMids", "candle:coin=BTC:interval=1m", "candle:coin=ETH:interval=1m"]
+    bare = market_subscriptions(
+        ["BTC"], Interval.M1, bbo=False, candle=False, exit_symbols=["BTC"], exit_interval=Interval.M5
+    )
+    assert [each.key for each in bare] == ["allMids"]
+    assert market_subscriptions([], Interval.M1, bbo=False, candle=True) == []
+
+
+def test_exit_symbols_have_the_candles_of_the_exit_interval_besides() -> None:
+    market = market_subscriptions(
+        ["BTC", "ETH"], Interval.M1, bbo=True, candle=True, exit_symbols=["SOL", "ETH"], exit_interval=Interval.M5
+    )
+    assert [each.key for each in market] == [
+        *("bbo:coin=BTC", "candle:coin=BTC:interval=1m"),
+        *("bbo:coin=ETH", "candle:coin=ETH:interval=1m", "candle:coin=ETH:interval=5m"),
+        "candle:coin=SOL:interval=5m",
+    ]
+    same = market_subscriptions(
+        ["BTC"], Interval.M1, bbo=False, candle=True, exit_symbols=["BTC", "SOL"], exit_interval=Interval.M1
+    )
+    assert [each.coin for each in same] == ["", "BTC", "SOL"], "one interval is one stream"
 
 
 def test_orders_are_delivered_whatever_their_stream_s_state() -> None:

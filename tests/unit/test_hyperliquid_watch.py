@@ -13,6 +13,7 @@ from adapters.clocks import ManualClock
 from adapters.hyperliquid.budget import WeightBudget
 from adapters.hyperliquid.rest import InfoClient
 from adapters.hyperliquid.transport import HttpReply, NotSentError
+from adapters.hyperliquid.venue_skew import SURE_MS, VenueSkew
 from adapters.hyperliquid.watch import (
     AGENT,
     AGENT_HELD_MS,
@@ -21,11 +22,11 @@ from adapters.hyperliquid.watch import (
     CLOCK_HELD_MS,
     CLOCK_TOLD_MS,
     FAILED_LOOKS,
-    SURE_MS,
+    ClockLook,
     VenueWatch,
     look_at_clock,
 )
-from domain.events import EntriesHeld, Event
+from domain.events import EntriesHeld, Event, VenueTime
 from ports.order_gateway import VenueUnavailable
 
 NOW_MS = 1_791_275_808_695
@@ -153,7 +154,7 @@ async def test_a_look_names_what_the_venue_says_of_itself() -> None:
     assert "postOnly" in (await look_at_clock(bench.info, bench.clock)).special
 
 
-@pytest.mark.parametrize("wrong", [{"time": "soon"}, {"time": None}, {"time": 1.5}])
+@pytest.mark.parametrize("wrong", [{"time": "soon"}, {"time": None}, {"time": 1.5}, {"time": NOW_MS // 1000}])
 async def test_an_answer_without_a_time_is_no_time(wrong: dict[str, Any]) -> None:
     bench = Bench(MASTER)
     bench.venue.status = wrong
@@ -175,6 +176,48 @@ async def test_a_venue_that_says_nothing_changes_nothing_and_is_told_once() -> N
     bench.venue.is_down, bench.venue.ahead_ms = False, 0
     await bench.look()
     assert not bench.held
+
+
+@pytest.mark.parametrize(
+    ("venue_ms", "asked_ms", "heard_ms", "round_trip_ms", "bounds_ms", "skew_ms"),
+    [
+        (1_050, 1_000, 1_100, 100, (-50, 50), 0),
+        (1_100, 1_000, 1_100, 100, (0, 100), 0),
+        (1_101, 1_000, 1_100, 100, (1, 101), 1),
+        (999, 1_000, 1_100, 100, (-101, -1), -1),
+        (6_050, 1_000, 1_100, 100, (4_950, 5_050), 4_950),
+        (-3_950, 1_000, 1_100, 100, (-5_050, -4_950), -4_950),
+        # ten times as fast as real time: the way took 100 ms of the market's
+        (1_050, 1_000, 1_100, 10, (-50, 50), 0),
+        # our clock was set back by 5 s on the way: it agrees now, and was ahead when it was asked
+        (1_050, 6_000, 1_100, 100, (-50, 50), 0),
+        # our clock was set forward by 5 s on the way: the answer may be as old as that for all it shows
+        (1_050, 1_000, 6_100, 100, (-5_050, 50), 0),
+    ],
+)
+def test_a_look_proves_what_its_way_leaves_no_room_for(
+    venue_ms: int, asked_ms: int, heard_ms: int, round_trip_ms: int, bounds_ms: tuple[int, int], skew_ms: int
+) -> None:
+    look = ClockLook(venue_ms, asked_ms, heard_ms, round_trip_ms, "")
+    assert (look.bounds_ms, look.skew_ms) == (bounds_ms, skew_ms)
+
+
+async def test_every_look_tells_the_venues_time_and_keeps_its_skew_where_that_is_wanted() -> None:
+    bench, skew = Bench(MASTER), VenueSkew()
+    watch = VenueWatch(bench.info, bench.clock, bench, signer=MASTER, account=MASTER, every_s=0.0, skew=skew)
+    bench.venue.ahead_ms = -4_000
+    await watch.look(bench.events.append)
+    assert (skew(), bench.events) == (-4_000, [VenueTime(NOW_MS - 4_000)])
+    bench.venue.is_down = True
+    await watch.look(bench.events.append)
+    assert (skew(), len(bench.events)) == (-4_000, 1), "no answer, no news"
+    bench.venue.is_down, bench.venue.ahead_ms = False, 20_000
+    await watch.look(bench.events.append)
+    assert (skew(), bench.events[1]) == (20_000, VenueTime(NOW_MS + 20_000))
+    bench.venue.way_ms, bench.venue.ahead_ms = 2_000, 0
+    await watch.look(bench.events.append)
+    assert skew() == 0, "a slow answer that rules out what was proven"
+    assert VenueTime(NOW_MS + 2_000) in bench.events
 
 
 # ── the agent ────────────────────────────────────────────────────────────────────────────────────

@@ -6,9 +6,22 @@ import asyncio
 from decimal import Decimal
 from functools import partial
 
+import numpy as np
+
 from application.inbox import MARKET_LANE_LIMIT, Inbox
 from domain.candles import Interval
-from domain.events import AccountSnapshot, CandleUpdates, Event, FundingPaid, HistoryLoaded, Quotes, TimerFired
+from domain.events import (
+    AccountSnapshot,
+    CandleStreams,
+    CandleUpdates,
+    Event,
+    FundingPaid,
+    HistoryLoaded,
+    MidsChecked,
+    Quotes,
+    TimerFired,
+    VenueTime,
+)
 from tests.engine_builders import MINUTE_MS, START_MS, flat_bar, overrides_text, quotes_of, updates_of
 
 
@@ -23,22 +36,49 @@ def funding(number: int) -> FundingPaid:
     return FundingPaid("BTC", number, Decimal(1), Decimal(0), Decimal(0))
 
 
-def test_the_account_comes_first_then_the_operator_then_time_then_the_market() -> None:
+def test_the_account_comes_first_then_the_operator_then_the_market_and_time() -> None:
     inbox = Inbox()
     quotes, text, timer, paid = quotes_of(1, {0: (1.0, 2.0)}), overrides_text(""), TimerFired(), funding(1)
     candles = updates_of(START_MS, {0: flat_bar(1.0)}, START_MS)
     for event in (quotes, candles, timer, text, paid):
         inbox.put(event)
-    assert taken(inbox) == [paid, text, timer, quotes, candles]
+    assert taken(inbox) == [paid, text, quotes, candles, timer]
+
+
+def test_nothing_that_may_close_a_candle_overtakes_what_was_heard_of_it() -> None:
+    inbox = Inbox()
+    heard = updates_of(START_MS, {0: flat_bar(1.0)}, START_MS)
+    ids = np.array([0], dtype=np.intp)
+    after: list[Event] = [
+        CandleStreams(ids, Interval.M1, False),
+        HistoryLoaded("BTC", Interval.M1, None, "venue", "none"),
+        MidsChecked(1, ids, np.array([1.0])),
+        VenueTime(START_MS + MINUTE_MS),
+        TimerFired(),
+    ]
+    for event in (heard, *after, TimerFired()):
+        inbox.put(event)
+    assert taken(inbox) == [heard, *after]
+    inbox.put(TimerFired())
+    assert taken(inbox) == [TimerFired()], "it fires again once it was taken"
+
+
+def test_that_streams_stop_never_gives_way() -> None:
+    inbox = Inbox()
+    stopped = CandleStreams(np.array([0], dtype=np.intp), Interval.M1, False)
+    for number in range(3 * MARKET_LANE_LIMIT):
+        inbox.put(quotes_of(number, {0: (1.0, 2.0)}))
+        if number % MARKET_LANE_LIMIT == 0:
+            inbox.put(stopped)
+    assert len([event for event in taken(inbox) if event is stopped]) == 3
 
 
 def test_inside_a_lane_the_older_event_comes_first() -> None:
     inbox = Inbox()
     snapshot = AccountSnapshot(Decimal(1), (), 0)
-    history = HistoryLoaded("BTC", Interval.M1, None, "history", "none")
-    for event in (funding(1), snapshot, history, funding(2)):
+    for event in (funding(1), snapshot, funding(2)):
         inbox.put(event)
-    assert taken(inbox) == [funding(1), snapshot, history, funding(2)]
+    assert taken(inbox) == [funding(1), snapshot, funding(2)]
 
 
 def test_the_accounts_news_never_gives_way() -> None:

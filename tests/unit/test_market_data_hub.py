@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from application.market_data_hub import QUIET_WAIT_MS, RING_CANDLES, ClosedBatch, MarketDataHub, PriceView
+from application.candle_board import QUIET_WAIT_MS, RING_CANDLES, ClosedBatch
+from application.market_data_hub import MarketDataHub, PriceView
 from domain.candles import Interval
 from tests.engine_builders import MINUTE_MS, START_MS, Bar, flat_bar, quotes_of, universe_of, updates_of, window_of
 
@@ -40,6 +41,11 @@ class Hub:
 
     def batches(self, at_ms: int) -> list[ClosedBatch]:
         return self.hub.due(at_ms)
+
+
+def revised(hub: Hub) -> list[int]:
+    """Symbols of the candles that changed after they were taken."""
+    return [symbol_id for batch in hub.hub.candles.take_revised() for symbol_id in batch.ids.tolist()]
 
 
 def candle(number: int) -> int:
@@ -98,7 +104,7 @@ def test_the_newest_state_of_a_candle_is_the_one_that_closes() -> None:
         [102],
         [4],
     ]
-    assert hub.hub.take_revised() == []
+    assert revised(hub) == []
 
 
 def test_several_candles_that_closed_meanwhile_come_oldest_first() -> None:
@@ -116,7 +122,7 @@ def test_a_symbol_that_is_not_anchored_is_never_taken() -> None:
     hub.hub.drop(BTC)
     hub.update(candle(1), {BTC: flat_bar(100), ETH: flat_bar(10)}, candle(1) + 1)
     assert hub.at(close_of(1)) == []
-    assert hub.hub.take_gaps() == []
+    assert hub.hub.candles.take_gaps() == []
 
 
 # ── quiet symbols, dead feeds, gaps ──────────────────────────────────────────────────────────
@@ -148,7 +154,7 @@ def test_a_symbol_may_be_quiet_for_long_and_stands_at_its_last_close_throughout(
         assert taken == [(candle(number), [BTC]), (candle(number), [ETH])]
     window = hub.hub.window(ETH, candle(4))
     assert window.close.tolist() == [99, 100, 100, 100, 100, 100, 100]
-    assert hub.hub.take_gaps() == []
+    assert hub.hub.candles.take_gaps() == []
 
 
 def test_a_span_in_which_nobody_traded_is_a_dead_feed_and_not_a_quiet_market() -> None:
@@ -158,8 +164,8 @@ def test_a_span_in_which_nobody_traded_is_a_dead_feed_and_not_a_quiet_market() -
     assert hub.at(close_of(1) + QUIET_WAIT_MS) == []
     hub.update(candle(2), {BTC: flat_bar(100)}, candle(2) + 1)
     assert hub.at(close_of(2)) == []
-    assert hub.hub.take_gaps() == [BTC]
-    assert hub.hub.take_gaps() == []
+    assert hub.hub.candles.take_gaps() == [BTC]
+    assert hub.hub.candles.take_gaps() == []
 
 
 def test_a_quiet_symbol_behind_a_dead_feed_falls_out_too() -> None:
@@ -168,7 +174,7 @@ def test_a_quiet_symbol_behind_a_dead_feed_falls_out_too() -> None:
     hub.at(close_of(0))
     hub.update(candle(2), {BTC: flat_bar(100)}, candle(2) + 1)
     assert hub.at(close_of(2) + QUIET_WAIT_MS) == []
-    assert sorted(hub.hub.take_gaps()) == [BTC, ETH]
+    assert sorted(hub.hub.candles.take_gaps()) == [BTC, ETH]
 
 
 def test_a_symbol_that_fell_out_is_not_taken_until_it_is_anchored_again() -> None:
@@ -178,7 +184,7 @@ def test_a_symbol_that_fell_out_is_not_taken_until_it_is_anchored_again() -> Non
     for number in (2, 3):
         hub.update(candle(number), {BTC: flat_bar(100)}, candle(number) + 1)
         assert hub.at(close_of(number)) == []
-    assert hub.hub.take_gaps() == [BTC]
+    assert hub.hub.candles.take_gaps() == [BTC]
     hub.update(candle(4), {BTC: flat_bar(104)}, candle(4) + 1)
     hub.anchor(BTC, candle(3))
     assert hub.at(close_of(3) + 1) == [(candle(3), [BTC])]
@@ -228,7 +234,7 @@ def test_a_late_revision_is_kept_and_told_and_never_taken_again() -> None:
     hub.at(close_of(0))
     hub.update(candle(0), {BTC: (100, 101, 98, 99, 4)}, close_of(0) + 1)
     assert hub.at(close_of(0) + 2) == []
-    assert hub.hub.take_revised() == [BTC] and hub.hub.take_revised() == []
+    assert revised(hub) == [BTC] and revised(hub) == []
     assert hub.hub.window(BTC, candle(0)).last(1).low.tolist() == [98]
 
 
@@ -238,7 +244,7 @@ def test_the_same_candle_again_is_no_revision() -> None:
         hub.update(candle(0), {BTC: (100, 101, 99, 100, 3)}, venue_ms)
         hub.at(venue_ms)
     hub.update(candle(0), {BTC: (100, 100, 99, 99, 2)}, close_of(0) + 3)  # a state from before the end, late
-    assert hub.hub.take_revised() == []
+    assert revised(hub) == []
 
 
 def test_a_trade_told_after_its_span_stood_flat_is_a_revision() -> None:
@@ -246,7 +252,7 @@ def test_a_trade_told_after_its_span_stood_flat_is_a_revision() -> None:
     hub.update(candle(0), {BTC: flat_bar(100)}, candle(0) + 1)
     hub.at(close_of(0) + QUIET_WAIT_MS)
     hub.update(candle(0), {ETH: flat_bar(101)}, close_of(0) + QUIET_WAIT_MS + 1)
-    assert hub.hub.take_revised() == [ETH]
+    assert revised(hub) == [ETH]
     assert hub.at(close_of(0) + QUIET_WAIT_MS + 2) == []
 
 
@@ -255,7 +261,7 @@ def test_the_venues_own_flat_candle_for_a_quiet_span_is_no_revision() -> None:
     hub.update(candle(0), {BTC: flat_bar(100)}, candle(0) + 1)
     hub.at(close_of(0) + QUIET_WAIT_MS)
     hub.update(candle(0), {ETH: flat_bar(100, volume=0)}, close_of(0) + QUIET_WAIT_MS + 1)
-    assert hub.hub.take_revised() == []
+    assert revised(hub) == []
 
 
 # ── impossible times ─────────────────────────────────────────────────────────────────────────
@@ -383,10 +389,11 @@ def test_a_look_with_nothing_due_touches_no_column() -> None:
     hub = Hub(*(f"S{number}" for number in range(500)))
     hub.update(candle(0), {number: flat_bar(100) for number in range(500)}, candle(0) + 1)
     guarded = 0
-    for name, value in vars(hub.hub).items():
-        if isinstance(value, np.ndarray):
-            setattr(hub.hub, name, value.view(_Untouchable))
-            guarded += 1
+    for part in (hub.hub.candles, hub.hub.candles.ring, hub.hub.quotes):
+        for name, value in vars(part).items():
+            if isinstance(value, np.ndarray):
+                setattr(part, name, value.view(_Untouchable))
+                guarded += 1
     assert guarded >= 6
     for at_ms in range(candle(0) + 5_000, close_of(0), 200):
         assert not hub.hub.is_due(at_ms) and hub.hub.due(at_ms) == []
@@ -426,7 +433,7 @@ def test_a_long_sleep_wakes_up_with_a_gap_and_not_with_old_candles() -> None:
     later = 3 * RING_CANDLES
     hub.update(candle(later), {BTC: flat_bar(500), ETH: flat_bar(50)}, candle(later) + 1)
     assert hub.at(close_of(later)) == []
-    assert sorted(hub.hub.take_gaps()) == [BTC, ETH]
+    assert sorted(hub.hub.candles.take_gaps()) == [BTC, ETH]
 
 
 # ── prices ───────────────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -52,6 +52,9 @@ class SecondsFeed:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
+
+    def watch(self, symbols: Sequence[str], exit_symbols: Sequence[str]) -> None:
+        """All of the market is told, always."""
 
     async def events(self) -> AsyncIterator[Event]:
         setting = self._setting
