@@ -26,7 +26,7 @@ from ports.strategy_config import ConfigError, ConfigProblem
 
 @dataclass(frozen=True, slots=True)
 class DataFiles:
-    """The files that the command line names, as it names them."""
+    """The files that the command line names, as it names them. `from_store`: `candles` names a candle store."""
 
     candles: tuple[str, ...]
     funding: str | None
@@ -34,6 +34,7 @@ class DataFiles:
     interval: str | None
     symbols: str
     fill_gaps: bool
+    from_store: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,13 @@ class BacktestOutcome:
 
 def read_inputs(configuration: Configuration, files: DataFiles) -> BacktestInputs:
     """Read and check every file. Raises `DatasetError` or `ConfigError` with all problems."""
-    from adapters.datasets.candle_files import read_candles
     from adapters.datasets.funding_files import read_funding
     from adapters.datasets.instruments import infer_instruments, read_instruments
 
     asked = (
         None if files.symbols == "all" else [symbol.strip() for symbol in files.symbols.split(",") if symbol.strip()]
     )
-    candles = read_candles(files.candles, _interval(files.interval), asked, fill_gaps=files.fill_gaps)
+    candles = _candles(files, _interval(files.interval), asked)
     instruments = infer_instruments(candles)
     if files.instruments is not None:
         known = {instrument.symbol: instrument for instrument in read_instruments(files.instruments)}
@@ -70,6 +70,16 @@ def read_inputs(configuration: Configuration, files: DataFiles) -> BacktestInput
         strategy_deadline_ms=settings.strategy_deadline_ms,
         start_cash_usd=settings.paper_balance,
     )
+
+
+def _candles(files: DataFiles, interval: Interval | None, symbols: list[str] | None) -> CandleSet:
+    if files.from_store:
+        from entrypoints.data.store_candles import read_stored_candles
+
+        return read_stored_candles(Path(files.candles[0]), interval, symbols, fill_gaps=files.fill_gaps)
+    from adapters.datasets.candle_files import read_candles
+
+    return read_candles(files.candles, interval, symbols, fill_gaps=files.fill_gaps)
 
 
 def run_backtest(inputs: BacktestInputs, show: Progress) -> BacktestOutcome:

@@ -34,6 +34,11 @@ _SECTIONS = {
         "lookahead-analysis": "Check a strategy for knowing the future.",
         "bench": "Run one of the benchmarks and print its figures.",
     },
+    "Data": {
+        "download-data": "Fetch closed candles from the venue into the candle store.",
+        "list-data": "What the candle store holds.",
+        "verify-data": "Check the candle store: gaps, impossible candles, a hash to compare machines by.",
+    },
 }
 """Verbs with their one line of help. Each lives in the module of its name under `entrypoints.commands`."""
 

@@ -9,6 +9,7 @@ import click
 
 from entrypoints.backtest_run import DataFiles, print_summary, read_inputs, run_backtest, summary_of, write_html
 from entrypoints.configuration import read_configuration
+from entrypoints.data.options import stored_file
 from entrypoints.export import export_run
 from entrypoints.output import print_json
 from entrypoints.progress import progress
@@ -19,12 +20,16 @@ from entrypoints.progress import progress
     "--candles",
     "candle_paths",
     multiple=True,
-    required=True,
     metavar="PATH",
     help="Candles: Parquet or CSV (symbol,t,o,h,l,c,v) or candleSnapshot JSON, plain or gz; "
     "SYMBOL=PATH where the file does not name its symbol. Repeat, or list more after it.",
 )
 @click.argument("more_candles", nargs=-1, metavar="[PATH]...")
+@click.option(
+    "--from-store",
+    is_flag=True,
+    help="Instead of --candles: what ./aiq download-data and the daemon have stored of the configured network.",
+)
 @click.option(
     "--funding",
     "funding_path",
@@ -56,6 +61,7 @@ from entrypoints.progress import progress
 def command(
     candle_paths: tuple[str, ...],
     more_candles: tuple[str, ...],
+    from_store: bool,
     funding_path: str | None,
     instruments_path: str | None,
     interval: str | None,
@@ -75,6 +81,7 @@ def command(
     before the target. Results are what they are: nothing is tuned on the data.
     """
     started = time.perf_counter()
+    paths = _paths((*candle_paths, *more_candles), from_store=from_store)
     configuration = read_configuration(
         {
             "AI_QUANT_MODE": "paper",
@@ -85,7 +92,7 @@ def command(
             "AI_QUANT_SEED": None if seed is None else str(seed),
         }
     )
-    files = DataFiles((*candle_paths, *more_candles), funding_path, instruments_path, interval, symbols, fill_gaps)
+    files = DataFiles(paths, funding_path, instruments_path, interval, symbols, fill_gaps, from_store)
     inputs = read_inputs(configuration, files)
     with progress("backtesting", inputs.candles.bars, quiet=as_json) as show:
         outcome = run_backtest(inputs, show)
@@ -101,3 +108,12 @@ def command(
         for what, where in (("report", report_path), ("export", export_dir)):
             if where is not None:
                 print(f"{what}: {where}")
+
+
+def _paths(candles: tuple[str, ...], *, from_store: bool) -> tuple[str, ...]:
+    """The files to read; the store's is that of the network that is configured, which the run itself does not ask."""
+    if bool(candles) == from_store:
+        raise click.UsageError("say which candles: --candles PATH or --from-store, one of the two")
+    if not from_store:
+        return candles
+    return (str(stored_file(read_configuration(tell=lambda _: None).settings)),)
