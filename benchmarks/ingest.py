@@ -30,7 +30,7 @@ from application.supervisor import BATCH_LIMIT
 from benchmarks._runs import Figures, main
 from benchmarks._venue_clients import process
 from domain.candles import Interval
-from domain.events import CandleUpdates, Event, Quotes
+from domain.events import CandleStreams, CandleUpdates, Event, Quotes
 from domain.instruments import Universe
 
 SYMBOLS = 200
@@ -152,6 +152,8 @@ class _Pipeline:
             case CandleUpdates():
                 self._told += 1
                 self._hub.apply_updates(event, at_ms)
+            case CandleStreams():
+                self._hub.candles.set_streams(event.ids, at_ms, running=event.running)
             case _:
                 self._of_account += 1
         self._hub.due(at_ms)

@@ -16,7 +16,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -38,8 +38,10 @@ from adapters.sim.symbols import profiles
 from adapters.sqlite.candle_store import SqliteCandleStore
 from adapters.sqlite.decision_log import SqliteDecisionLog
 from adapters.sqlite.ledger import LedgerIdentity, SqliteLedger
+from application.candle_sources import CandleSources
 from application.committer import Committer
 from application.effect_runner import EffectRunner
+from application.fetch_queue import FetchQueue
 from application.inbox import Inbox
 from benchmarks._order_server import LEVERAGE
 from benchmarks._runs import Figures, main
@@ -183,6 +185,10 @@ class _NoAlerts:
         raise AssertionError(f"{code}: {text}")
 
 
+def _watch_nothing(symbols: Sequence[str], exit_symbols: Sequence[str]) -> None:
+    raise AssertionError("no market is watched here")
+
+
 class _OrderPath:
     def __init__(
         self, committer: Committer, gateway: HyperliquidGateway, transport: _NotedTransport, tasks: asyncio.TaskGroup
@@ -190,7 +196,10 @@ class _OrderPath:
         self._committer = committer
         self._inbox = Inbox()
         clock = SystemClock()
-        self._runner = EffectRunner(gateway, _NoHistory(), committer, _NoAlerts(), clock, None, self._inbox.put)
+        sources = CandleSources(committer, _NoHistory(), clock)
+        self._runner = EffectRunner(
+            gateway, sources, FetchQueue(), _watch_nothing, committer, _NoAlerts(), clock, None, self._inbox.put
+        )
         self._transport = transport
         self._tasks = tasks
 
