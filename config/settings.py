@@ -65,6 +65,7 @@ class Settings:
     log_format: LogFormat
     heartbeat_secs: int
     ws_enable_candle: bool
+    ws_rest_ms: int
     ws_enable_bbo: bool
     local_symbols: int
     risk_max_drawdown_pct: Decimal | None

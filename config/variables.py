@@ -163,6 +163,9 @@ VARIABLES = (
         "heartbeat_secs", _whole(1, 3_600, "seconds between two heartbeat lines"), "30", file_key="heartbeat_every_s"
     ),
     Variable("ws_enable_candle", _switch("candles over the WebSocket; off: asked for when they have closed"), "1"),
+    Variable(
+        "ws_rest_ms", _whole(0, 1_000, "market data are read so often, in ms; the account's at once in any case"), "50"
+    ),
     Variable("ws_enable_bbo", _switch("best bid and ask over the WebSocket; off: one stream of all mid prices"), "1"),
     Variable("local_symbols", _whole(1, 2_000, "symbols of the local market"), "100"),
     Variable("risk_max_drawdown_pct", _amount("0", "100", "risk.max_drawdown_pct" + _RISK), None, _NOT_SET),

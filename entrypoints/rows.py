@@ -243,6 +243,7 @@ def _feed(
             catch_up,
             random.Random(),
             connection.skew,
+            WebSocketTransport(connection.endpoint.ws_url, rest_ms=round(settings.ws_rest_ms / settings.time_scale)),
         )
     except TooManySubscriptions as error:
         raise ConfigError([ConfigProblem(Place("environment"), "AI_QUANT_SYMBOLS", str(error))]) from error

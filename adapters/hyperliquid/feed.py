@@ -73,14 +73,16 @@ class HyperliquidFeed:
         catch_up: Callable[[], Awaitable[Sequence[Event]]],
         chance: random.Random,
         skew_ms: Callable[[], int] = lambda: 0,
+        market_transport: SocketTransport | None = None,
     ) -> None:
         """`catch_up` tells what happened to the account since it was asked last; it may raise `VenueUnavailable`.
 
-        `skew_ms` tells how far the venue's time is ahead of `clock`, as far as anybody knows.
+        `skew_ms` tells how far the venue's time is ahead of `clock`, as far as anybody knows. `market_transport` is for
+        the market's connections, where they are read at another pace than the account's.
         """
         self._universe = universe
         self._interval = interval
-        self._transport = transport
+        self._market_transport = market_transport or transport
         self._clock = clock
         self._settings = settings
         self._sentinel = sentinel
@@ -92,9 +94,9 @@ class HyperliquidFeed:
         self._budget, self._room = MessageBudget(), StreamRoom()
         self._turns = ConnectTurns(clock, settings.connects_per_minute)
         self._account_streams = account_subscriptions(self._user) if self._user else []
-        self._account_lines = [self._make_line(0, self._account_streams)] if self._account_streams else []
+        self._account_lines = [self._line(0, self._account_streams, transport)] if self._account_streams else []
         self._market_lines = MarketLines(
-            self._make_line,
+            self._market_line,
             per_connection=settings.subscriptions_per_socket,
             connections_limit=MAX_CONNECTIONS - len(self._account_lines),
             first_number=len(self._account_lines),
@@ -254,9 +256,12 @@ class HyperliquidFeed:
         check_limits(self._account_streams, market, settings.subscriptions_per_socket)
         return market
 
-    def _make_line(self, number: int, subscriptions: Sequence[Subscription]) -> Line:
+    def _market_line(self, number: int, subscriptions: Sequence[Subscription]) -> Line:
+        return self._line(number, subscriptions, self._market_transport)
+
+    def _line(self, number: int, subscriptions: Sequence[Subscription], transport: SocketTransport) -> Line:
         session = WsSession(subscriptions, self._settings.rules, self._chance, self._budget, self._room)
-        return Line(number, session, self._transport, self._turns, self._clock, self._decode, self)
+        return Line(number, session, transport, self._turns, self._clock, self._decode, self)
 
     def _follow(self, line: Line) -> asyncio.Task[None]:
         return self._task(f"feed {line.number}", line.follow())

@@ -10,6 +10,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import State
 
 from adapters.hyperliquid.lines import FrameRefusedError
 from adapters.hyperliquid.transport import NotSentError, SocketClosedError
@@ -22,10 +23,17 @@ SEND_S = 5.0
 _NO_TEXT = "a frame is no UTF-8 text (1007)"
 _QUEUED_FRAMES = 256
 """Frames that wait for us before the kernel has to keep them."""
+_FULL_READ_BYTES = 256 * 1024
+"""What asyncio reads at once: where it got so much, more is waiting."""
 
 
 class WebSocketTransport:
-    """Opens connections to one URL. Environment variables about proxies are not looked at: `proxy` names one."""
+    """Opens connections to one URL. Environment variables about proxies are not looked at: `proxy` names one.
+
+    `rest_ms`: after each read a connection is left alone until the next multiple of this on the loop's clock, and what
+    comes meanwhile is read in one go, of all connections of this pace together. A frame waits so long at most; to wake
+    up for each costs several times what reading it does. 0: every frame at once.
+    """
 
     def __init__(
         self,
@@ -34,11 +42,13 @@ class WebSocketTransport:
         proxy: str | None = None,
         open_s: float = OPEN_S,
         max_frame_bytes: int = MAX_FRAME_BYTES,
+        rest_ms: int = 0,
     ) -> None:
         self._url = url
         self._proxy = proxy
         self._open_s = open_s
         self._max_frame_bytes = max_frame_bytes
+        self._rest_s = rest_ms / 1000
 
     async def connect(self) -> WebSocketLine:
         try:
@@ -58,6 +68,8 @@ class WebSocketTransport:
         except (OSError, WebSocketException, ValueError, EOFError) as e:
             raise NotSentError(f"no connection to {self._url}: {type(e).__name__}: {e}") from e
         assert isinstance(connection, _Connection), "made by what makes connections"
+        if self._rest_s:
+            connection.rest_between_reads(self._rest_s)
         return WebSocketLine(connection, self._max_frame_bytes)
 
 
@@ -74,6 +86,19 @@ class _Connection(ClientConnection):
         self._all_whole = True
         self._is_held = False
         self._reader: asyncio.Future[None] | None = None
+        self._rest_s = 0.0
+        self._resting: asyncio.TimerHandle | None = None
+
+    def rest_between_reads(self, rest_s: float) -> None:
+        self._rest_s = rest_s
+        if hasattr(self.transport, "set_read_buffer_limits"):
+            # TLS reads ahead of us otherwise, and wakes up for every piece of it.
+            self.transport.set_read_buffer_limits(high=1, low=0)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._rest_s and self._all_whole and len(data) < _FULL_READ_BYTES and self.protocol.state is State.OPEN:
+            self._rest()
 
     def process_event(self, event: Any) -> None:
         if self._all_whole and type(event) is Frame and event.opcode in _DATA:
@@ -86,10 +111,12 @@ class _Connection(ClientConnection):
                     self.transport.pause_reading()
                 return
             self._all_whole = False
+            self.end_rest()  # from here on it is the library that holds up the sender
             self._wake()
         super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.end_rest()
         super().connection_lost(exc)
         self._wake()
 
@@ -97,7 +124,8 @@ class _Connection(ClientConnection):
         """Return once there are texts, or nothing more will come this way. For one reader that has taken all."""
         if self._is_held:
             self._is_held = False
-            self.transport.resume_reading()
+            if self._resting is None:
+                self.transport.resume_reading()
         if not self._all_whole or self.connection_lost_waiter.done():
             return
         self._reader = self.loop.create_future()
@@ -105,6 +133,20 @@ class _Connection(ClientConnection):
             await self._reader
         finally:
             self._reader = None
+
+    def _rest(self) -> None:
+        if self._resting is None:
+            self.transport.pause_reading()
+            until_s = (self.loop.time() // self._rest_s + 1) * self._rest_s
+            self._resting = self.loop.call_at(until_s, self.end_rest)
+
+    def end_rest(self) -> None:
+        """Read on now, if it is only for the rest that nothing is read."""
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+            if not self._is_held:
+                self.transport.resume_reading()
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
@@ -150,6 +192,7 @@ class WebSocketLine:
         connection = self._connection
         try:
             async with asyncio.timeout(2 * CLOSE_S):
+                connection.end_rest()  # the venue's goodbye is waited for
                 await connection.close()
         except (TimeoutError, OSError, WebSocketException):
             pass

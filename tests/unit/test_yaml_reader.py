@@ -326,7 +326,7 @@ def test_keys_of_the_earlier_engine_without_effect_load_with_a_warning() -> None
         """)
     starts = [
         "o.yaml:2:12: global.engine.loop_target_s: has no effect: ",
-        "o.yaml:2:31: global.engine.entry_interval: is NOT in force yet: ",
+        "o.yaml:2:31: global.engine.entry_interval: has no effect: ",
         "o.yaml:3:10: global.risk.slippage_guard: is NOT in force yet: ",
         "o.yaml:4:25: symbols.BTC.trade.pullback_pct: has no effect: ",
     ]
