@@ -6,7 +6,7 @@ frame was seen of get `QUIET_WAIT_MS` more, then stand flat at their last close:
 without trades and shows a flat candle later. Three silences are no quiet, and are asked about (`take_missing`):
 
 - the symbol's stream was down while the span ran, and no state of that candle was heard since (`set_streams`);
-- silence is not like this symbol: fewer than one in a hundred such silences would be chance (`DOUBT`);
+- silence is not like this symbol: such a one would hardly be chance (`DOUBT`);
 - candles are not streamed at all: then each is asked for once it has closed.
 
 A span in which no symbol at all was seen is no quiet market but a feed that was down: nobody closes in it, and all
@@ -37,14 +37,16 @@ from domain.events import CandleUpdates
 RING_CANDLES = 720
 """Candles kept per symbol: the warm-up and a margin. Longer history lives in the candle store."""
 
-QUIET_WAIT_MS = 3_000
-"""How long after the first batch of a close a silent symbol is waited for."""
+QUIET_WAIT_MS = 300
+"""How long after the first batch of a close a silent symbol is waited for: the grace is most of the wait, and a frame
+needs less than a second from the venue (recorded: 0.8 s at the 99th percentile)."""
 
-QUIET_SAMPLE = 100
+QUIET_SAMPLE = 200
 """Spans by which a symbol's usual silence is judged."""
 
-DOUBT = 0.01
-"""A silence less likely than this is asked about before anybody believes it."""
+DOUBT = 0.005
+"""A silence less likely than this is asked about before anybody believes it: that of one who traded in every span of
+the sample, once."""
 
 _NEVER_MS = 1 << 62
 _Ids = npt.NDArray[np.intp]

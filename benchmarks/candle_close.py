@@ -20,7 +20,8 @@ from adapters.sqlite.ledger import LedgerIdentity, SqliteLedger
 from adapters.strategies.mei_alpha_v1 import MeiAlphaV1
 from adapters.strategies.stream_bank import StreamBank
 from application.committer import Committer
-from application.engine import EngineSettings, UnifiedEngine
+from application.engine import UnifiedEngine
+from application.engine_settings import EngineSettings
 from application.strategy_manager import StrategyManager
 from benchmarks._runs import Figures, main
 from config.yaml_reader import OverridesParser

@@ -17,7 +17,8 @@ from adapters.clocks import SystemClock
 from adapters.sim.symbols import profiles
 from adapters.strategies.mei_alpha_v1 import MeiAlphaV1
 from adapters.strategies.stream_bank import StreamBank
-from application.engine import EngineSettings, UnifiedEngine
+from application.engine import UnifiedEngine
+from application.engine_settings import EngineSettings
 from application.inbox import Inbox
 from application.strategy_manager import StrategyManager
 from benchmarks._runs import Figures, best_of, main
