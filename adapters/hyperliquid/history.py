@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from adapters.hyperliquid.budget import Lane
 from adapters.hyperliquid.heard import DecodeError
 from adapters.hyperliquid.rest import InfoClient, info_weight
 from adapters.hyperliquid.wire_rest import decode_candles
-from domain.candles import CandleWindow, Interval, with_quiet_spans
+from domain.candles import CandleWindow, Interval, empty_window, with_quiet_spans
 from domain.instruments import Universe
 from ports.candle_history import HistoryUnavailable
 from ports.clock import Clock
@@ -64,7 +62,7 @@ class HyperliquidHistory:
         first_ms = -(-start_ms // interval.ms) * interval.ms
         after_ms = await self._settled(interval, first_ms, -(-end_ms // interval.ms) * interval.ms)
         if after_ms <= first_ms:
-            return _empty(symbol, interval)
+            return empty_window(symbol, interval)
         oldest_ms = self._kept_from_ms(interval)
         if first_ms < oldest_ms:
             raise HistoryUnavailable(
@@ -73,7 +71,7 @@ class HyperliquidHistory:
             )
         lead_ms = max(first_ms - LEAD_CANDLES * interval.ms, oldest_ms, 0)
         window = await self._window(symbol, interval, lead_ms, after_ms)
-        return _between(with_quiet_spans(window, after_ms), first_ms, after_ms)
+        return with_quiet_spans(window, after_ms).between(first_ms, after_ms)
 
     async def _settled(self, interval: Interval, first_ms: int, end_ms: int) -> int:
         """Where the closed candles before `end_ms` end, once the last of them has settled. At once where there are none
@@ -101,23 +99,3 @@ class HyperliquidHistory:
             return decode_candles(body, symbol, interval, self._venue_ms())
         except (VenueUnavailable, DecodeError) as e:
             raise HistoryUnavailable(str(e)) from e
-
-
-def _between(window: CandleWindow, first_ms: int, after_ms: int) -> CandleWindow:
-    """The part with open time in [first_ms, after_ms)."""
-    first, after = np.searchsorted(window.open_ms, [first_ms, after_ms])
-    cut = slice(int(first), int(after))
-    return CandleWindow(
-        window.symbol,
-        window.interval,
-        window.open_ms[cut],
-        window.open[cut],
-        window.high[cut],
-        window.low[cut],
-        window.close[cut],
-        window.volume[cut],
-    )
-
-
-def _empty(symbol: str, interval: Interval) -> CandleWindow:
-    return CandleWindow(symbol, interval, np.empty(0, np.int64), *(np.empty(0) for _ in range(5)))

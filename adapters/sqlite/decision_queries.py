@@ -15,6 +15,7 @@ from adapters.sqlite.reading import reading
 from adapters.sqlite.tables import candles_skipped, decisions, gate_sets
 from domain.candles import Interval
 from domain.confidence import Confidence
+from domain.facts import CandlesSkipped
 from domain.gating import GateResult
 from domain.signals import Signal
 from domain.verdicts import Verdict
@@ -50,21 +51,7 @@ class DecisionRow:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class SkippedRow:
-    """Candles of one symbol, by open times, that were not analysed; `at_ms` is when that was known."""
-
-    session: str
-    seq: int
-    at_ms: int
-    symbol: str
-    interval: Interval
-    first_ms: int
-    last_ms: int
-    reason: str
-
-
-def skipped_for(path: Path, symbol: str, at_ms: int | None = None, limit: int = 1) -> list[SkippedRow]:
+def skipped_for(path: Path, symbol: str, at_ms: int | None = None, limit: int = 1) -> list[CandlesSkipped]:
     """The newest spans of a symbol that were not analysed, newest first, as `decisions_for`."""
     wanted = sa.select(candles_skipped).where(candles_skipped.c.symbol == symbol)
     if at_ms is not None:
@@ -74,9 +61,8 @@ def skipped_for(path: Path, symbol: str, at_ms: int | None = None, limit: int = 
     return [_skipped_of(row) for row in rows]
 
 
-def _skipped_of(row: Any) -> SkippedRow:
-    return SkippedRow(
-        session=row["session"],
+def _skipped_of(row: Any) -> CandlesSkipped:
+    return CandlesSkipped(
         seq=row["seq"],
         at_ms=row["at_ms"],
         symbol=row["symbol"],

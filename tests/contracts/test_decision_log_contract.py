@@ -7,6 +7,9 @@ from pathlib import Path
 
 from adapters.sim.memory_ledger import MemoryDecisionLog
 from adapters.sqlite.decision_log import SPARE_DELETIONS, SqliteDecisionLog
+from adapters.sqlite.decision_queries import skipped_for
+from domain.candles import Interval
+from domain.facts import CandlesSkipped
 from ports.ledger import DecisionLog
 from tests.decision_batches import decisions
 from tests.sqlite_files import run_sql
@@ -45,6 +48,23 @@ class DecisionLogContract(ABC):
         assert self.kept(log, tmp_path) == [(100 + number, symbol) for number in range(15, 25) for symbol in SYMBOLS]
         log.close()
 
+    @abstractmethod
+    def kept_skips(self, log: DecisionLog, tmp_path: Path) -> list[CandlesSkipped]:
+        """What the log still knows of candles that were not analysed, for BTC, newest first."""
+
+    def test_candles_that_were_not_analysed_are_kept_and_the_oldest_dropped(self, tmp_path: Path) -> None:
+        log = self.make(tmp_path)
+        skips = [
+            CandlesSkipped(number, 1_000 + number, symbol, Interval.M5, number * 300_000, number * 300_000, "gap")
+            for number in range(KEPT)
+            for symbol in ("BTC", "ETH")
+        ]
+        log.note_skipped(skips[: KEPT // 2])
+        log.note_skipped(skips[KEPT // 2 :])
+        log.note_skipped([])
+        assert self.kept_skips(log, tmp_path) == [each for each in skips[KEPT:][::-1] if each.symbol == "BTC"]
+        log.close()
+
     def test_nothing_to_append_changes_nothing(self, tmp_path: Path) -> None:
         log = self.make(tmp_path)
         log.append([])
@@ -66,6 +86,9 @@ class TestSqliteDecisionLog(DecisionLogContract):
 
     def kept(self, log: DecisionLog, tmp_path: Path) -> list[tuple[int, str]]:
         return run_sql(tmp_path / "decisions.sqlite", "SELECT seq, symbol FROM decisions ORDER BY id")
+
+    def kept_skips(self, log: DecisionLog, tmp_path: Path) -> list[CandlesSkipped]:
+        return skipped_for(tmp_path / "decisions.sqlite", "BTC", limit=10 * KEPT)
 
     def test_a_log_that_keeps_less_than_before_shrinks_in_slices(self, tmp_path: Path) -> None:
         path = tmp_path / "decisions.sqlite"
@@ -89,3 +112,7 @@ class TestMemoryDecisionLog(DecisionLogContract):
     def kept(self, log: DecisionLog, tmp_path: Path) -> list[tuple[int, str]]:
         assert isinstance(log, MemoryDecisionLog)
         return [(batch.seq, symbol) for batch in log.batches for symbol in batch.symbols]
+
+    def kept_skips(self, log: DecisionLog, tmp_path: Path) -> list[CandlesSkipped]:
+        assert isinstance(log, MemoryDecisionLog)
+        return [each for each in reversed(log.skipped) if each.symbol == "BTC"]
