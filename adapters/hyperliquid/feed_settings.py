@@ -26,7 +26,7 @@ class FeedSettings:
     """Likewise of the exit symbols; None for as many as are watched."""
     pace: float = 1.0
     """The market's milliseconds in a real one."""
-    subscriptions_per_socket: int = 125
+    subscriptions_per_socket: int = 130
     trades: bool = False
     slice_ms: int = 25
     """How long market data is collected before it is told."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from adapters.hyperliquid.heard import subscription_key
 from domain.candles import Interval
 
-MAX_SUBSCRIPTIONS = 500
-"""Of all connections together: half of what the venue allows one IP."""
+MAX_SUBSCRIPTIONS = 510
+"""Of all connections together: half of what the venue allows one IP for candles and quotes, and ten for streams that
+do not grow with the symbols, the account's and that of all mids."""
 MAX_CONNECTIONS = 5
 """Likewise half."""
 MAX_MESSAGES_PER_MINUTE = 1_000

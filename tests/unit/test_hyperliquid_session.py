@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from adapters.hyperliquid.feed_settings import FeedSettings
 from adapters.hyperliquid.heard import (
     Acked,
     BboHeard,
@@ -484,13 +485,20 @@ def test_the_account_has_a_connection_of_its_own_and_the_market_is_spread_evenly
 def test_what_the_limits_cannot_carry_is_refused_with_the_arithmetic() -> None:
     symbols = [f"C{n}" for n in range(MAX_SUBSCRIPTIONS)]
     market = market_subscriptions(symbols, Interval.M1, bbo=False, candle=True)
-    assert len(spread([], market[:-1], 125)) == 4
-    arithmetic = r"500 market streams \(1 allMids, 499 candle 1m\) and 5 of the account are 505 subscriptions on 5 "
+    assert len(spread([], market[:-1], 130)) == 4
+    arithmetic = r"510 market streams \(1 allMids, 509 candle 1m\) and 5 of the account are 515 subscriptions on 5 "
     with pytest.raises(TooManySubscriptions, match=arithmetic):
-        spread(account_subscriptions(ME), market[:-1], 125)
-    with pytest.raises(TooManySubscriptions, match="10 connections of 50"):
+        spread(account_subscriptions(ME), market[:-1], 130)
+    with pytest.raises(TooManySubscriptions, match="11 connections of 50"):
         spread([], market[:-1], 50)
-    assert len(spread(account_subscriptions(ME), market[:495], 125)) == MAX_CONNECTIONS
+
+
+def test_five_hundred_symbols_with_candles_alone_and_half_as_many_with_quotes_fit_beside_the_account() -> None:
+    per_connection = FeedSettings().subscriptions_per_socket
+    candles = market_subscriptions([f"C{n}" for n in range(500)], Interval.M1, bbo=False, candle=True)
+    both = market_subscriptions([f"C{n}" for n in range(250)], Interval.M1, bbo=True, candle=True)
+    for market in (candles, both):
+        assert len(spread(account_subscriptions(ME), market, per_connection)) == MAX_CONNECTIONS
 
 
 @pytest.mark.parametrize(

@@ -285,9 +285,9 @@ def make(symbols: int, **settings: Any) -> HyperliquidFeed:
 
 
 def test_the_limits_are_judged_over_what_will_be_watched_at_most() -> None:
-    make(2_000, user=ME, watched=247)
-    with pytest.raises(TooManySubscriptions, match="501 subscriptions"):
-        make(2_000, user=ME, watched=248)
+    make(2_000, user=ME, watched=252)
+    with pytest.raises(TooManySubscriptions, match="511 subscriptions"):
+        make(2_000, user=ME, watched=253)
     with pytest.raises(TooManySubscriptions, match="4000 market streams"):
         make(2_000)
     make(100, watched=2_000)
@@ -295,8 +295,8 @@ def test_the_limits_are_judged_over_what_will_be_watched_at_most() -> None:
 
 def test_streams_of_exit_candles_and_the_one_of_all_mids_count() -> None:
     make(165, exit_interval=Interval.M5)
-    with pytest.raises(TooManySubscriptions, match=r"\(167 bbo, 167 candle 1m, 167 candle 5m\)"):
-        make(167, exit_interval=Interval.M5)
+    with pytest.raises(TooManySubscriptions, match=r"\(171 bbo, 171 candle 1m, 171 candle 5m\)"):
+        make(171, exit_interval=Interval.M5)
     make(200, exit_interval=Interval.M5, exits_watched=95, user=ME)
     with pytest.raises(TooManySubscriptions, match="501 subscriptions"):
         make(200, exit_interval=Interval.M5, exits_watched=96, user=ME)
