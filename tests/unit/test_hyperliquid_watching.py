@@ -297,12 +297,12 @@ def test_streams_of_exit_candles_and_the_one_of_all_mids_count() -> None:
     make(165, exit_interval=Interval.M5)
     with pytest.raises(TooManySubscriptions, match=r"\(171 bbo, 171 candle 1m, 171 candle 5m\)"):
         make(171, exit_interval=Interval.M5)
-    make(200, exit_interval=Interval.M5, exits_watched=95, user=ME)
-    with pytest.raises(TooManySubscriptions, match="501 subscriptions"):
-        make(200, exit_interval=Interval.M5, exits_watched=96, user=ME)
-    make(499, bbo=False)
-    with pytest.raises(TooManySubscriptions, match="1 allMids, 500 candle 1m"):
-        make(500, bbo=False)
+    make(200, exit_interval=Interval.M5, exits_watched=105, user=ME)
+    with pytest.raises(TooManySubscriptions, match="511 subscriptions"):
+        make(200, exit_interval=Interval.M5, exits_watched=106, user=ME)
+    make(509, bbo=False)
+    with pytest.raises(TooManySubscriptions, match="1 allMids, 510 candle 1m"):
+        make(510, bbo=False)
     make(10_000, bbo=False, candle=False)
 
 
