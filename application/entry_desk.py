@@ -50,6 +50,9 @@ ENTRY_PRICE_BAND = Decimal("0.01")
 PRICE_MAX_AGE_MS = 15_000
 """No entry on a price older than this."""
 
+CLOSE_PRICE_BAND = 0.05
+"""How far a candle's close may lie from the price a moment later: a larger jump is more likely an error of the data."""
+
 ADD_STOP_ROOM_ATR = 0.5
 """No adding to a position that its stop is about to end."""
 
@@ -190,11 +193,13 @@ class EntryDesk:
         unknown = self._oms.has_unknown(symbol)
         waiting = any(live.intent.key.action.increases_exposure for live in self._oms.live_orders(symbol))
         age = price.age_ms if price is not None else None
+        jump = abs(candidate.row.close / price.price - 1) if price is not None else None
         return [
             truth_gate("ready", not moment.trading_ready, moment.trading_ready or "ready", "ready"),
             truth_gate("no_unknown_order", not unknown, "unknown" if unknown else "none", "none"),
             truth_gate("no_entry_in_flight", not waiting, "in flight" if waiting else "none", "none"),
             GateResult("price_age_ms", age, PRICE_MAX_AGE_MS, age is not None and age <= PRICE_MAX_AGE_MS),
+            GateResult("close_near_price", jump, CLOSE_PRICE_BAND, jump is not None and jump <= CLOSE_PRICE_BAND),
             entry_cooldown_gate(trade, self._last_entry_ms.get(symbol), step.at_ms),
             _budget_gate(self._entries_at(moment.open_ms) + 1, trade.max_entry_orders_per_loop),
         ]

@@ -191,10 +191,10 @@ def test_a_short_accepts_down_to_one_percent_below(bench: Bench) -> None:
 
 
 def test_a_limit_price_is_rounded_towards_safety(bench: Bench) -> None:
-    buy = bench.decide(price=PriceView(123.45, "mid", 0)).intent
-    sell = bench.decide("ETH", Signal.SELL, price=PriceView(123.45, "mid", 0)).intent
-    assert buy is not None and buy.limit_price == D("124.68")  # 124.6845
-    assert sell is not None and sell.limit_price == D("122.22")  # 122.2155
+    buy = bench.decide(price=PriceView(103.45, "mid", 0)).intent
+    sell = bench.decide("ETH", Signal.SELL, price=PriceView(103.45, "mid", 0)).intent
+    assert buy is not None and buy.limit_price == D("104.48")  # 104.4845
+    assert sell is not None and sell.limit_price == D("102.42")  # 102.4155
 
 
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────
@@ -275,6 +275,15 @@ def test_nothing_is_entered_while_an_entry_of_the_symbol_is_on_its_way(bench: Be
 )
 def test_nothing_is_entered_without_a_fresh_price(bench: Bench, price: PriceView | None, refusal: str | None) -> None:
     assert bench.refusal(price=price) == refusal
+
+
+@pytest.mark.parametrize(
+    ("price", "refusal"), [(95.24, None), (95.23, "close_near_price"), (105.3, "close_near_price")]
+)
+def test_nothing_is_entered_on_a_candle_that_the_price_contradicts(
+    bench: Bench, price: float, refusal: str | None
+) -> None:
+    assert bench.refusal(price=PriceView(price, "mid", 0)) == refusal
 
 
 def test_two_entries_of_a_symbol_wait_for_each_other() -> None:
