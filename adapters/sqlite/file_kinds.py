@@ -54,4 +54,5 @@ DECISIONS = FileKind(
     migrations=_MIGRATIONS / "decisions",
     synchronous="NORMAL",
     when_damaged="Move the file away: only the record of earlier decisions is lost, no money.",
+    cache_kib=500,  # it grows at its end alone, and the pages behind it are not looked at again
 )
