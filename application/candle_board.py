@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from application.candle_ring import VOLUME, CandleRing
+from application.stream_trust import StreamTrust
 from application.venue_clock import UNKNOWN_MS, VenueClock
 from domain.candles import (
     NO_CANDLE_MS,
@@ -101,8 +102,7 @@ class CandleBoard:
         self._anchored = np.zeros(count, dtype=np.bool_)
         self._silent_for: IntColumn = np.zeros(count, dtype=np.int64)
         self._silence_proven: IntColumn = np.zeros(count, dtype=np.int64)
-        self._down_ms: IntColumn = np.full(count, _NEVER_MS, dtype=np.int64)
-        self._unsure_ms: IntColumn = np.full((depth, count), NO_CANDLE_MS, dtype=np.int64)
+        self._trust = StreamTrust(count, self.ring)
         self._asked_ms: IntColumn = np.full(count, NO_CANDLE_MS, dtype=np.int64)
         self._next_ask_ms = 0 if not streamed else _NEVER_MS
         self._oldest_pending = _NEVER_MS
@@ -141,7 +141,7 @@ class CandleBoard:
             candles = select_candles(candles, ~late)
         if len(candles):
             self._write(candles)
-            self._unsure_ms[self.ring.slot(open_ms), candles.ids] = NO_CANDLE_MS
+            self._trust.heard(open_ms, candles.ids)
             self._expect(open_ms)
 
     def set_streams(self, ids: _Ids, at_ms: int, *, running: bool, silent_ms: int = 0) -> None:
@@ -151,20 +151,14 @@ class CandleBoard:
         """
         now = self._clock.now(at_ms)
         now = at_ms if now == UNKNOWN_MS else now
-        if not running:
-            since_ms = now - silent_ms
-            self._down_ms[ids] = np.minimum(self._down_ms[ids], since_ms)
-            misled = self._anchored[ids] & (self.taken[ids] + self.interval.ms > since_ms)
-            misled &= ~self.ring.final_at(self.taken[ids], ids)
-            self._fall_out(ids[misled])
+        if running:
+            self._trust.resume(ids, now)
             return
-        resumed = ids[self._down_ms[ids] != _NEVER_MS]
-        first_ms = np.maximum(self._down_ms[resumed], now - (self._depth - 1) * self.interval.ms)
-        for since_ms in np.unique(first_ms).tolist():
-            blind = resumed[first_ms == since_ms]
-            opens = np.arange(self.interval.open_of(since_ms), now + 1, self.interval.ms, dtype=np.int64)
-            self._unsure_ms[np.ix_(self.ring.slots(opens), blind)] = opens[:, None]
-        self._down_ms[resumed] = _NEVER_MS
+        since_ms = now - silent_ms
+        self._trust.stop(ids, since_ms)
+        misled = self._anchored[ids] & (self.taken[ids] + self.interval.ms > since_ms)
+        misled &= ~self.ring.final_at(self.taken[ids], ids)
+        self._fall_out(ids[misled])
 
     def close(self, candles: CandleBatch) -> ClosedBatch:
         """Take candles that are known to be closed and contiguous (a data set), as their batch."""
@@ -316,7 +310,7 @@ class CandleBoard:
         if torn.any():
             self._fall_out(np.flatnonzero(torn))
         next_up = here & (self.taken == before_ms)
-        blind = self._is_blind(open_ms)
+        blind = self._trust.is_blind(open_ms)
         ids = np.flatnonzero(next_up & ~blind)
         if with_quiet:
             ids = self._without_doubtful(open_ms, ids, there, np.flatnonzero(next_up & blind))
@@ -332,13 +326,6 @@ class CandleBoard:
             self._write(candles, flat=flat)
         self._settle(candles)
         return ClosedBatch(candles, self._next_batch_no(open_ms), flat)
-
-    def _is_blind(self, open_ms: int) -> BoolColumn:
-        """Whose stream was not running to this candle's end, with nothing heard of it since and no history of it."""
-        unheard = self._unsure_ms[self.ring.slot(open_ms)] == open_ms
-        unheard |= self._down_ms < open_ms + self.interval.ms
-        blind: BoolColumn = unheard & ~self.ring.final(open_ms)
-        return blind
 
     def _without_doubtful(self, open_ms: int, ids: _Ids, there: BoolColumn, blind: _Ids) -> _Ids:
         """Those whose candle, or silence, may be believed; the others are asked about, once for this candle."""

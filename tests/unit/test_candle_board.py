@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from application.candle_board import QUIET_WAIT_MS, CandleBoard
+from application.stream_trust import RESUME_SURE_MS
 from application.venue_clock import VenueClock
 from domain.candles import Interval
 from tests.engine_builders import MINUTE_MS, START_MS, Bar, flat_bar, universe_of, updates_of, window_of
@@ -114,10 +115,19 @@ def test_a_candle_that_was_taken_while_a_stream_was_dead_unnoticed_sends_its_sym
 def test_silence_while_a_stream_was_down_is_no_quiet_not_even_for_a_quiet_symbol() -> None:
     rig = Board(quiet_every=2)
     rig.streams(False, candle(0) + 1, ETH)
-    rig.streams(True, candle(0) + 2, ETH)
+    rig.streams(True, candle(1) - RESUME_SURE_MS + 1, ETH)
     rig.hear(0, {BTC: flat_bar(100)})
     assert rig.at(waited(0)) == [(0, [BTC])]
     assert rig.board.take_missing() == [ETH]
+
+
+def test_a_stream_that_runs_again_in_time_would_have_told_a_candle_that_somebody_traded_in() -> None:
+    rig = Board(quiet_every=2)
+    rig.streams(False, candle(0) + 1, ETH)
+    rig.streams(True, candle(1) - RESUME_SURE_MS, ETH)
+    rig.hear(0, {BTC: flat_bar(100)})
+    assert rig.at(waited(0)) == [(0, [BTC, ETH])]
+    assert rig.board.take_missing() == []
 
 
 def test_candles_that_a_stream_missed_altogether_are_not_quiet_either() -> None:
@@ -151,9 +161,9 @@ def test_before_any_venue_stamp_a_stream_that_starts_vouches_for_nothing_that_ra
     clock = VenueClock()
     board = CandleBoard(1, Interval.M1, clock, GRACE_MS)
     ids = np.array([0], dtype=np.intp)
-    board.set_streams(ids, START_MS + 20_000, running=False)
-    board.set_streams(ids, START_MS + 30_000, running=True)
-    clock.stamp(START_MS + 31_000, START_MS + 31_000)
+    board.set_streams(ids, START_MS + 40_000, running=False)
+    board.set_streams(ids, START_MS + 50_000, running=True)
+    clock.stamp(START_MS + 51_000, START_MS + 51_000)
     board.anchor(0, window_of("BTC", candle(-1), [100.0] * 200, quiet_every=2))
     board.apply_updates(updates_of(candle(1), {0: flat_bar(100)}, candle(1) + 5_000), candle(1) + 5_000)
     board.due(waited(0))
