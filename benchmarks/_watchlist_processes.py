@@ -39,10 +39,10 @@ class Child:
         return self.process.pid
 
     def check(self) -> None:
-        """Raise if it has ended."""
+        """End the benchmark with its last words if it has ended."""
         status = self.process.poll()
         if status is not None:
-            raise RuntimeError(f"the {self.name} ended with {status}:\n{self.words.read_text()[-2_000:]}")
+            raise SystemExit(f"the {self.name} ended with {status}:\n{self.words.read_text()[-2_000:]}")
 
     def end(self) -> int:
         """Stop it by SIGTERM, the hard way if it takes too long, and return its exit status."""

@@ -1,8 +1,12 @@
 """A watchlist for minutes, in real time: the real daemon on a local venue with its limits, each a process of its own.
 
 The venue's candles of the past are put into the daemon's store first, so that it starts as after a short pause. Once
-it decides on every symbol it is watched from outside: which candles it decided on and when, what it costs. What it
-costs to take the same frames and do nothing with them is measured afterwards, on the same venue. Linux alone.
+it has decided on a whole candle of every symbol it is watched from outside: which candles it decides on and when, what
+it costs. What it costs to take the same frames and do nothing with them is measured afterwards, on the same venue.
+Linux alone.
+
+The local venue quotes once a second. The real one does in every block of some 70 ms: expect more frames, and as many
+more wake-ups as `AI_QUANT_WS_REST_MS` allows.
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ SETTLE_MS = 2_000
 WARM_UP_S = 1_800
 """How long the daemon may take until it decides on every symbol: with an empty store 500 take most of it."""
 LOOK_S = 2.0
+SAY_S = 15.0
 SAMPLE_S = 5.0
 PATIENCE_S = 10.0
 """After the last candle's end: by then it was decided on, or never will be."""
@@ -108,7 +113,9 @@ def run(symbols: int = 200, minutes: int = 10, bbo: bool = True, local_seed: int
             _fill_store(folder, ready["symbols"], history)
             with _daemon(folder, ready, bbo, minutes) as daemon:
                 watch = _Watch(folder, ready, daemon)
-                figures["warm_up_s"] = _wait_until_warm(watch)
+                started, streamed_ms = time.monotonic(), INTERVAL.open_of(_now_ms()) + INTERVAL.ms
+                figures["start_s"] = _wait_for_all(watch, streamed_ms - 2 * INTERVAL.ms, started)
+                figures["warm_up_s"] = _wait_for_all(watch, streamed_ms, started)
                 figures |= _measured(watch, history, minutes)
                 say("stopping the daemon")
                 figures["daemon_exit"] = daemon.end()
@@ -158,10 +165,13 @@ def _daemon(folder: Path, ready: Mapping[str, Any], bbo: bool, minutes: int) -> 
     return running(folder, "daemon", "-m", "entrypoints.daemon", environ=environ)
 
 
-def _wait_until_warm(watch: _Watch) -> float:
-    """Seconds until one candle of every symbol was decided on."""
-    started = said = time.monotonic()
-    since_ms = INTERVAL.open_of(_now_ms()) - INTERVAL.ms
+def _wait_for_all(watch: _Watch, since_ms: int, started: float) -> float:
+    """Seconds from the daemon's start until one candle, opened at `since_ms` or later, was decided on by every symbol.
+
+    The last candle before the start comes from the store and the venue's history. The first whole one after it is what
+    shows that all streams run: of the one in between, the beginning was not heard, and some have to be asked about.
+    """
+    said = time.monotonic()
     while True:
         counted = Counter(open_ms for _, open_ms in {each.candle for each in watch.decided_since(since_ms)})
         most = max(counted.values(), default=0)
@@ -169,8 +179,8 @@ def _wait_until_warm(watch: _Watch) -> float:
         if most == len(watch.symbols):
             return round(waited_s, 1)
         if waited_s > WARM_UP_S:
-            raise RuntimeError(f"after {WARM_UP_S} s only {most} of {len(watch.symbols)} symbols are decided on")
-        if time.monotonic() - said >= 15:
+            raise SystemExit(f"after {WARM_UP_S} s only {most} of {len(watch.symbols)} symbols are decided on")
+        if time.monotonic() - said >= SAY_S:
             said = time.monotonic()
             say(f"warming up for {waited_s:.0f} s: {most} of {len(watch.symbols)} symbols decided on")
         time.sleep(LOOK_S)

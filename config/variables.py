@@ -164,7 +164,7 @@ VARIABLES = (
     ),
     Variable("ws_enable_candle", _switch("candles over the WebSocket; off: asked for when they have closed"), "1"),
     Variable(
-        "ws_rest_ms", _whole(0, 1_000, "market data are read so often, in ms; the account's at once in any case"), "50"
+        "ws_rest_ms", _whole(0, 1_000, "market data are read so often, in ms; the account's at once in any case"), "80"
     ),
     Variable("ws_enable_bbo", _switch("best bid and ask over the WebSocket; off: one stream of all mid prices"), "1"),
     Variable("local_symbols", _whole(1, 2_000, "symbols of the local market"), "100"),

@@ -32,7 +32,8 @@ class WebSocketTransport:
 
     `rest_ms`: after each read a connection is left alone until the next multiple of this on the loop's clock, and what
     comes meanwhile is read in one go, of all connections of this pace together. A frame waits so long at most; to wake
-    up for each costs several times what reading it does. 0: every frame at once.
+    up for each costs several times what reading it does. The venue quotes block by block, 65 to 80 ms apart: a shorter
+    rest finds one block at a time and gains nothing. 0: every frame at once.
     """
 
     def __init__(
