@@ -201,16 +201,18 @@ def test_a_backtest_on_the_store_is_the_one_on_a_file_of_the_same_candles(desk: 
 def test_ctrl_c_keeps_what_has_come_and_the_next_one_goes_on_from_there(desk: Desk, venue: Venue) -> None:
     arguments = ("download-data", "--symbols", "BTC,ETH,SOL", "--interval", "1m", "--days", "1", "--json")
     hang = {"fault": "drop_request", "with": {"hang": True}, "match": {"request_type": "candleSnapshot"}}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "entrypoints.cli", *arguments],
-        env=environment(desk.folder, desk.extra),
-        cwd=desk.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
     asked, deadline = venue.snapshots(), time.monotonic() + PATIENCE_S
-    with venue.faulty(hang | {"when": {"nth": 2}}), running:
+    with (
+        venue.faulty(hang | {"when": {"nth": 2}}),
+        subprocess.Popen(
+            [sys.executable, "-m", "entrypoints.cli", *arguments],
+            env=environment(desk.folder, desk.extra),
+            cwd=desk.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as running,
+    ):
         while venue.snapshots() < asked + 2:
             assert time.monotonic() < deadline
             time.sleep(0.02)

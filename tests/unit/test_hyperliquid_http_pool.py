@@ -225,9 +225,10 @@ def drained(listener: socket.socket, for_s: float = 3.0) -> bytes:
 
 async def test_what_waits_for_a_thread_longer_than_its_time_never_leaves() -> None:
     async with peer(silent) as venue, transport(venue.url, workers=2) as http:
-        first = asyncio.create_task(http.post("/exchange", b"{}", 0.6))
-        second = asyncio.create_task(http.post("/exchange", b"{}", 0.6))
-        await asyncio.sleep(0.2)
+        first = asyncio.create_task(http.post("/exchange", b"{}", 2.0))
+        second = asyncio.create_task(http.post("/exchange", b"{}", 2.0))
+        while len(venue.requests) < 2:  # noqa: ASYNC110  (both threads are busy, however slow the machine is)
+            await asyncio.sleep(0.01)
         with pytest.raises(NotSentError, match="could not be sent within"):
             await http.post("/exchange", BODY, 0.1)
         for each in (first, second):
