@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,8 @@ def test_ctrl_c_keeps_what_has_come_and_the_next_one_goes_on_from_there(desk: De
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Whoever runs this in the background ignores Ctrl-C, and would hand that down.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
         ) as running,
     ):
         while venue.snapshots() < asked + 2:
