@@ -7,14 +7,22 @@ import heapq
 import time
 
 _LONGEST_SLEEP_S = 1.0
-"""No sleep is longer: a system clock that is set meanwhile is noticed this soon."""
+"""No sleep is longer: a machine that slept meanwhile is noticed this soon."""
 
 
 class SystemClock:
-    """The system's time."""
+    """The system's time as it was when this clock was made, and what has passed since: setting it moves nothing.
+
+    A step of the system's clock is no time that has passed: candles would close before their end, limits a minute would
+    forget, waits would end or never end. How far the clock is off the venue's is learned from the venue. Time that the
+    machine slept has passed all the same.
+    """
+
+    def __init__(self) -> None:
+        self._made_ns = time.time_ns() - _passed_ns()
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        return (self._made_ns + _passed_ns()) // 1_000_000
 
     def monotonic_ms(self) -> int:
         return time.monotonic_ns() // 1_000_000
@@ -22,6 +30,13 @@ class SystemClock:
     async def sleep_until(self, at_ms: int) -> None:
         while (left_ms := at_ms - self.now_ms()) > 0:  # noqa: ASYNC110  (time is what is waited for)
             await asyncio.sleep(min(left_ms / 1000, _LONGEST_SLEEP_S))
+
+
+def _passed_ns() -> int:
+    """Real time since some start, a machine's sleep included where the system tells it."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return time.monotonic_ns()
 
 
 class ScaledClock:

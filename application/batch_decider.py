@@ -15,6 +15,7 @@ from application.market_context import MarketOverview
 from application.market_data_hub import MarketDataHub
 from application.portfolio import Portfolio
 from application.protection import ExitMoment
+from application.reconciliation import Reconciliation
 from application.risk_guard import RiskGuard
 from application.step import Step
 from domain.confidence import Confidence
@@ -29,10 +30,7 @@ from domain.verdicts import Verdict
 
 
 class BatchDecider:
-    """Decides on one batch at a time; knows every desk, remembers nothing of its own but counts.
-
-    `differs` are symbols whose position in our books is not the venue's: they take no entries.
-    """
+    """Decides on one batch at a time; knows every desk, remembers nothing of its own but counts."""
 
     def __init__(
         self,
@@ -44,6 +42,7 @@ class BatchDecider:
         guard: RiskGuard,
         exits: ExitDesk,
         entries: EntryDesk,
+        reconciliation: Reconciliation,
         *,
         smart_exits: bool = True,
     ) -> None:
@@ -56,9 +55,9 @@ class BatchDecider:
         self._guard = guard
         self._exits = exits
         self._entries = entries
+        self._reconciliation = reconciliation
         self._smart_exits = smart_exits
         self._symbols_of: tuple[bytes, tuple[str, ...]] = (b"", ())
-        self.differs: frozenset[str] = frozenset()
         self.analyses_done = 0
 
     def decide(self, step: Step, batch: ClosedBatch, analyses: Analyses, book: StrategyBook) -> None:
@@ -150,8 +149,11 @@ class BatchDecider:
 
     def _hindrance(self, symbol: str) -> str:
         """Why no entry of this symbol is possible now at all; empty when one is."""
-        if symbol in self.differs:
+        if symbol in self._reconciliation.differs:
             return "books differ from the venue's"
+        position = self._portfolio.positions.get(symbol)
+        if position is not None and position.intent_id is None:
+            return "the position is not ours"
         exits = (Action.CLOSE, Action.REDUCE)
         if any(live.intent.key.action in exits for live in self._oms.live_orders(symbol)):
             return "an exit is under way"

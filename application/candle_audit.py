@@ -29,6 +29,7 @@ class CandleAudit:
         interval: Interval,
         watched: Callable[[], Sequence[str]],
         is_busy: Callable[[], bool],
+        every_ms: int = AUDIT_EVERY_MS,
     ) -> None:
         """`is_busy`: histories that somebody waits for go first."""
         self._sources = sources
@@ -37,12 +38,13 @@ class CandleAudit:
         self._interval = interval
         self._watched = watched
         self._is_busy = is_busy
+        self._every_ms = every_ms
         self.audited = 0
 
     async def keep(self, put: Callable[[Event], None]) -> None:
         """Long-lived: look at one symbol at a time, for ever."""
         while True:
-            await self._clock.sleep_until(self._clock.now_ms() + AUDIT_EVERY_MS)
+            await self._clock.sleep_until(self._clock.now_ms() + self._every_ms)
             if not self._is_busy():
                 await self.look(put)
 

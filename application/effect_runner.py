@@ -15,18 +15,23 @@ from application.fetch_queue import FetchQueue
 from domain.candles import CandleBatch, Interval
 from domain.effects import (
     Alert,
+    AskAccount,
+    BurnNonce,
     CancelOrder,
     Effect,
     FetchCandles,
+    LookForOrder,
+    NameOrder,
     RunStrategy,
     StoreCandles,
     SubmitOrder,
     WatchMarket,
 )
-from domain.events import Event, HistoryLoaded, OrderOutcome, StrategyAnswered
+from domain.events import Event, HistoryLoaded, NonceBurned, OrderLooked, OrderOutcome, StrategyAnswered
 from domain.intents import OrderRequest
 from domain.orders import Rejected, RejectReason
 from domain.strategy_job import StrategyJob
+from ports.account import Account
 from ports.alerts import Alerts
 from ports.candle_history import HistoryUnavailable
 from ports.clock import Clock
@@ -46,7 +51,11 @@ CANCEL_RETRY_S = (0.2, 1.0, 5.0)
 """Pauses between attempts to cancel; after the last one the operator is told."""
 
 
-EFFECT_TASKS = ("submit ", "cancel ", "strategy job ")
+NAME_RETRY_S = (0.5, 2.0, 10.0, 60.0)
+"""Pauses before attempts to learn whose an order is; after the last one its fills stay where they are."""
+
+
+EFFECT_TASKS = ("submit ", "cancel ", "look for ", "burn the nonce of ", "name order ", "strategy job ")
 """How the names of tasks begin that wait for an answer from outside."""
 
 
@@ -57,6 +66,8 @@ class EffectRunner:
     def __init__(
         self,
         gateway: OrderGateway,
+        account: Account,
+        ask_account: Callable[[], None],
         sources: CandleSources,
         fetches: FetchQueue,
         watch: Callable[[Sequence[str], Sequence[str]], None],
@@ -66,7 +77,10 @@ class EffectRunner:
         worker: StrategyWorker | None,
         put: Callable[[Event], None],
     ) -> None:
+        """`ask_account` has the whole account read soon; what it says comes as events, by whoever reads it."""
         self._gateway = gateway
+        self._account = account
+        self._ask_account = ask_account
         self._sources = sources
         self._watch = watch
         self._committer = committer
@@ -88,6 +102,14 @@ class EffectRunner:
                     tasks.create_task(self._submit(request), name=f"submit {request.cloid}")
                 case CancelOrder(symbol=symbol, cloid=cloid):
                     tasks.create_task(self._cancel(symbol, cloid), name=f"cancel {cloid}")
+                case LookForOrder():
+                    tasks.create_task(self._look(effect), name=f"look for {effect.cloid}")
+                case BurnNonce(cloid=cloid, nonce=nonce):
+                    tasks.create_task(self._burn(cloid, nonce), name=f"burn the nonce of {cloid}")
+                case NameOrder():
+                    tasks.create_task(self._name(effect), name=f"name order {effect.oid}")
+                case AskAccount():
+                    self._ask_account()
                 case FetchCandles():
                     self._fetches.put(effect)
                 case WatchMarket(symbols=symbols, exit_symbols=exit_symbols):
@@ -136,6 +158,33 @@ class EffectRunner:
                     self._alerts.send("cancel_failed", f"{symbol} {cloid}: {error}")
                 else:
                     await asyncio.sleep(pause_s)
+
+    async def _look(self, wanted: LookForOrder) -> None:
+        try:
+            told = await self._account.look(wanted.cloid, wanted.since_ms, everywhere=wanted.everywhere)
+        except VenueUnavailable:
+            told = [OrderLooked(wanted.cloid, None)]
+        for event in told:
+            self._put(event)
+
+    async def _burn(self, cloid: str, nonce: int) -> None:
+        try:
+            burned = await self._gateway.burn(nonce)
+        except VenueUnavailable:
+            burned = False
+        self._put(NonceBurned(cloid, burned))
+
+    async def _name(self, wanted: NameOrder) -> None:
+        """Whose an order is decides about fills that are booked already: it can wait, but not for ever."""
+        for pause_s in NAME_RETRY_S:
+            await asyncio.sleep(pause_s)
+            try:
+                named = await self._account.name_order(wanted.symbol, wanted.oid)
+            except VenueUnavailable:
+                continue
+            if named is not None:
+                self._put(named)
+                return
 
     async def _answer_history(self, wanted: FetchCandles) -> None:
         symbol, interval, loop = wanted.symbol, wanted.interval, asyncio.get_running_loop()

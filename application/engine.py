@@ -18,11 +18,13 @@ from application.candle_board import ClosedBatch
 from application.engine_settings import EngineSettings
 from application.entry_desk import EntryDesk, exit_state_of
 from application.exit_desk import ExitDesk
-from application.live_oms import BookedFill, LiveOms
+from application.fill_desk import BookedFill
+from application.live_oms import LiveOms
 from application.market_context import MarketOverview
 from application.market_desk import MarketDesk
 from application.portfolio import Portfolio
 from application.protection import ExitMoment
+from application.reconciliation import Reconciliation
 from application.risk_guard import RiskGuard
 from application.step import Step
 from application.strategy_manager import Accepted as ConfigAccepted
@@ -39,18 +41,23 @@ from domain.events import (
     FillArrived,
     FundingPaid,
     MidsChecked,
+    NonceBurned,
     OrderCanceled,
+    OrderLooked,
+    OrderNamed,
     OrderOutcome,
     Quotes,
     Recovered,
     StrategyAnswered,
+    TimerFired,
 )
-from domain.facts import CashSet, ConfigTaken
+from domain.facts import ConfigTaken
 from domain.gating import SIGNAL_FLIP, LastClose
-from domain.instruments import Universe
+from domain.instruments import Universe, exact_price
 from domain.signals import analyses_problem
 from domain.strategy_config import StrategyBook
 from domain.strategy_job import StrategyJob
+from ports.order_encoder import OrderEncoder
 from ports.strategy import Strategy
 
 
@@ -64,13 +71,27 @@ class _Waiting:
 
 class UnifiedEngine:
     def __init__(
-        self, settings: EngineSettings, universe: Universe, strategy: Strategy, manager: StrategyManager
+        self,
+        settings: EngineSettings,
+        universe: Universe,
+        strategy: Strategy,
+        manager: StrategyManager,
+        encoder: OrderEncoder | None = None,
     ) -> None:
+        """`encoder` writes orders for a venue that wants them signed; None where there is none."""
         self.settings = settings
         self.universe = universe
         self.portfolio = Portfolio()
-        self.oms = LiveOms(settings.account, strategy.name, settings.interval, self.portfolio)
+        self.oms = LiveOms(
+            settings.account,
+            strategy.name,
+            settings.interval,
+            self.portfolio,
+            encoder,
+            lambda at_ms: self.hub.venue_ms(at_ms),
+        )
         self.guard = RiskGuard(self.portfolio, self.oms)
+        self.reconciliation = Reconciliation(self.portfolio, self.oms, self.guard)
         self.exits = ExitDesk(universe, self.portfolio, self.oms)
         self.overview = MarketOverview(universe)
         self.market = MarketDesk(
@@ -89,6 +110,7 @@ class UnifiedEngine:
             self.guard,
             self.exits,
             self.entries,
+            self.reconciliation,
             smart_exits=not self.market.has_exit_candles,
         )
         self._strategy = strategy
@@ -117,15 +139,25 @@ class UnifiedEngine:
                 self._on_fill(step, event)
             case OrderOutcome():
                 self.oms.on_outcome(step, event)
+                self.reconciliation.hear_of(step, "an order", event.cloid)
                 self.market.watch(step)
             case OrderCanceled():
                 self.oms.on_canceled(step, event)
+                self.reconciliation.hear_of(step, "an order", event.cloid)
                 self.market.watch(step)
+            case OrderLooked():
+                self.oms.on_looked(step, event)
+                self.market.watch(step)
+            case NonceBurned():
+                self.oms.on_burned(step, event)
+            case OrderNamed():
+                self._on_named(step, event)
             case FundingPaid():
-                if self.oms.on_funding(step, event):
+                if event.time_ms >= self.reconciliation.born_ms and self.oms.on_funding(step, event):
                     self.exits.note_funding_rate(event.symbol, float(event.rate))
             case AccountSnapshot():
-                self._on_account(step, event)
+                self.reconciliation.take(step, event)
+                self.market.watch(step)
             case EntriesHeld():
                 self.guard.hold_entries(event.source, event.reason)
             case OverridesText():
@@ -138,6 +170,9 @@ class UnifiedEngine:
                 self.market.hear(step, event)
                 if isinstance(event, (Quotes, MidsChecked)):
                     self._check_exits(step)
+                    self._try_again(step)
+                elif isinstance(event, TimerFired):
+                    self.oms.on_timer(step)
                 self._take_closed(step)
         return step
 
@@ -154,6 +189,8 @@ class UnifiedEngine:
         self.portfolio.restore(state)
         self.oms.restore(state)
         self.guard.restore(state.risk)
+        self.reconciliation.restore(step, state)
+        self.oms.recover(step)
         self.exits.restore(state)
         self.entries.restore(dict(state.last_closes), dict(state.last_entry_ms))
         self.market.restore(state)
@@ -164,28 +201,6 @@ class UnifiedEngine:
                 text = f"{symbol} is held but not watched: no exits for it, and no entries while equity is unknown"
                 step.effects.append(Alert("position_unwatched", text))
         self.market.start(step)
-
-    def _on_account(self, step: Step, event: AccountSnapshot) -> None:
-        """The venue's word on the account. Our books must say the same, or the symbol takes no entries.
-
-        A word from before our newest fill was overtaken on its way: it proves nothing about now.
-        """
-        if event.at_ms < self.portfolio.newest_fill_ms:
-            return
-        theirs = dict(event.positions)
-        ours = {symbol: position.size for symbol, position in self.portfolio.positions.items()}
-        differs = frozenset(
-            symbol
-            for symbol in theirs.keys() | ours.keys()
-            if theirs.get(symbol, Decimal(0)) != ours.get(symbol, Decimal(0))
-        )
-        for symbol in sorted(differs - self._decider.differs):
-            text = f"{symbol}: ours {ours.get(symbol, 0)}, venue {theirs.get(symbol, 0)}: no entries until they agree"
-            step.effects.append(Alert("position_differs", text))
-        self._decider.differs = differs
-        if self.portfolio.cash_usd != event.cash_usd:
-            self.portfolio.cash_usd = event.cash_usd
-            step.facts.append(CashSet(event.cash_usd, event.at_ms))
 
     def _on_overrides(self, step: Step, event: OverridesText) -> None:
         """A new overrides text: in force from the next decision on, or refused with every problem named."""
@@ -248,11 +263,15 @@ class UnifiedEngine:
     # ── positions ────────────────────────────────────────────────────────────────────────────
 
     def _on_fill(self, step: Step, event: FillArrived) -> None:
+        if self.reconciliation.is_from_before(event.fill):
+            return
         booked = self.oms.on_fill(step, event)
         if booked is None:
             return
         symbol = booked.after.symbol
-        self._remember_close(booked, event)
+        self.reconciliation.note_fill(step, event.fill)
+        self.reconciliation.hear_of(step, symbol, event.fill.cloid)
+        self._remember_close(booked)
         entry = exit_state_of(booked.intent) if booked.intent is not None else None
         if symbol not in self.universe:
             return
@@ -261,11 +280,27 @@ class UnifiedEngine:
         self._checked_price.pop(symbol, None)
         self.market.watch(step)
 
-    def _remember_close(self, booked: BookedFill, event: FillArrived) -> None:
+    def _on_named(self, step: Step, event: OrderNamed) -> None:
+        """Whose fills of an order are has become known."""
+        self.oms.on_named(step, event)
+        self.reconciliation.hear_of(step, event.symbol, event.cloid)
+
+    def _remember_close(self, booked: BookedFill) -> None:
         trade = booked.trade
         if trade is not None:
             flip = trade.exit_reason == SIGNAL_FLIP
             self.entries.last_closes[trade.symbol] = LastClose(trade.side.sign, trade.closed_ms, flip)
+
+    def _try_again(self, step: Step) -> None:
+        """Another attempt at entries that found nobody, once the price is within their limit again."""
+        for rejected in self.oms.waiting_for_another_attempt():
+            intent = rejected.intent
+            view = self.hub.price(self.universe.id_of(intent.key.symbol), step.at_ms)
+            if view is None or self.guard.is_holding or intent.key.symbol in self.reconciliation.differs:
+                continue
+            over = (exact_price(view.price) - intent.limit_price) * intent.side.sign
+            if over <= 0 and self.oms.try_again(step, rejected):
+                self.guard.note_entry(intent.key.symbol, intent.leverage, step.at_ms)
 
     def _check_exits(self, step: Step) -> None:
         """Exits of every open position whose price has changed since it was last looked at."""

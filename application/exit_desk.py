@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-from application.live_oms import BookedFill, LiveOms, LiveOrder, Wish
+from application.fill_desk import BookedFill
+from application.live_oms import LiveOms, Wish
+from application.order_shelf import LiveOrder
 from application.portfolio import Portfolio
 from application.protection import ExitMoment, Protection, exit_limit, take_profit_size
 from application.step import Step
@@ -61,7 +63,7 @@ class ExitDesk:
 
         `smart` off: only prices may end it, not indicators.
         """
-        position = self._portfolio.positions.get(symbol)
+        position = self._ours(symbol)
         if position is None:
             return
         config = book.for_symbol(symbol)
@@ -86,7 +88,7 @@ class ExitDesk:
 
     def close(self, step: Step, symbol: str, moment: ExitMoment, reason: str, book: StrategyBook) -> OrderIntent | None:
         """Close a position for a reason from outside (a signal against it). None when one is under way."""
-        position = self._portfolio.positions.get(symbol)
+        position = self._ours(symbol)
         if position is None:
             return None
         return self._close(step, position, moment, reason, None, book)
@@ -98,7 +100,7 @@ class ExitDesk:
     ) -> None:
         """Follow a position that a fill has changed: start, average, shrink or drop its exits."""
         symbol = booked.after.symbol
-        if booked.after.is_flat:
+        if booked.after.is_flat or booked.after.intent_id is None:
             self._drop(step, symbol)
             return
         flipped = not booked.before.is_flat and booked.before.side is not booked.after.side
@@ -119,6 +121,11 @@ class ExitDesk:
         self.check(step, symbol, moment, book)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _ours(self, symbol: str) -> Position | None:
+        """A position that an intent of ours has opened: what its owner did by hand is left alone."""
+        position = self._portfolio.positions.get(symbol)
+        return None if position is None or position.intent_id is None else position
 
     def _state_of(self, position: Position) -> ExitState:
         state = self.states.get(position.symbol)

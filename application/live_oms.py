@@ -1,40 +1,51 @@
 """LiveOms: intents, orders and fills. At most once, and every fill has an owner.
 
-An intent is written before its order leaves (`design`: write, then send): `place` puts the fact
-and the effect into the same step, and the committer makes the fact durable before the effect
-runs. What the venue answers is joined into the order as evidence (`domain.orders`). A fill is
-booked once, by its trade id, and belongs to exactly one intent or to none ("external").
+An intent is written before its order leaves (`design`: write, then send): `place` puts the facts (decision, attempt,
+payload with nonce and expiry) and the effect into the same step, and the committer makes the facts durable before the
+effect runs. An attempt is sent once. What the venue answers is joined into the order as evidence (`domain.orders`);
+where it does not answer, `UnknownOrders` finds out. A new attempt at a decision follows a proven rejection only.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from application.fill_desk import BookedFill, FillDesk
+from application.order_shelf import LiveOrder, OrderShelf
 from application.portfolio import Portfolio
 from application.step import Step
+from application.unknown_orders import UnknownOrders, left_open
 from domain.candles import Interval
-from domain.effects import Alert, CancelOrder, SubmitOrder
-from domain.events import FillArrived, FundingPaid, OrderCanceled, OrderOutcome
-from domain.facts import (
-    FillRecorded,
-    FundingRecorded,
-    IntentRecorded,
-    LedgerState,
-    OrderChanged,
-    PositionChanged,
-    TradeClosed,
+from domain.effects import Alert, AskAccount, CancelOrder, SubmitOrder
+from domain.events import FillArrived, FundingPaid, NonceBurned, OrderCanceled, OrderLooked, OrderNamed, OrderOutcome
+from domain.facts import IntentRecorded, LedgerState, OrderChanged
+from domain.intents import (
+    CLOID_MAGIC,
+    Action,
+    IntentKey,
+    OrderIntent,
+    OrderRequest,
+    Side,
+    TimeInForce,
+    Trigger,
+    intent_id_of,
+    next_nonce,
+    request_for,
 )
-from domain.fills import FillMatch, MatchedVia, OpenAttempt, match_fill
-from domain.intents import Action, IntentKey, OrderIntent, Side, TimeInForce, Trigger, intent_id_of, request_for
-from domain.orders import ZERO, Order, OrderStatus, Unknown, with_cancel, with_fill, with_outcome
-from domain.positions import Position, Trade
+from domain.orders import Accepted, Order, OrderStatus, Rejected, RejectReason, Unknown, with_cancel, with_outcome
+from domain.positions import Position
+from ports.order_encoder import OrderEncoder
 
-ENDED_ORDERS_KEPT = 20
-"""Orders per symbol remembered after their end: a fill may be told later than the end of its order."""
+EXPIRES_AFTER_MS = 10_000
+"""How late an order may land after it was decided on: an outage must not release it when it is over."""
 
-_NEVER_LIVED = frozenset((OrderStatus.REJECTED, OrderStatus.DEAD, OrderStatus.WOULD))
+MOST_ATTEMPTS = 3
+"""At one decision, the first included."""
+
+ATTEMPT_PAUSE_MS = 1_000
+"""After a rejection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,53 +66,52 @@ class Wish:
     deadline_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BookedFill:
-    """What a fill that counted did. `intent` is None for a fill that is not ours."""
-
-    before: Position
-    after: Position
-    intent: OrderIntent | None
-    order: Order | None
-    trade: Trade | None
-
-
-@dataclass(frozen=True, slots=True)
-class LiveOrder:
-    """An order that may be alive at the venue, with the decision behind it."""
-
-    intent: OrderIntent
-    order: Order
-
-
 class LiveOms:
-    def __init__(self, account: str, strategy: str, interval: Interval, portfolio: Portfolio) -> None:
+    def __init__(
+        self,
+        account: str,
+        strategy: str,
+        interval: Interval,
+        portfolio: Portfolio,
+        encoder: OrderEncoder | None = None,
+        venue_ms: Callable[[int], int] = lambda at_ms: at_ms,
+    ) -> None:
+        """`encoder` writes attempts for a venue that wants them signed; None where there is none.
+
+        `venue_ms` tells the venue's time at a moment of ours, as far as it is known (else -1): by it orders expire.
+        """
         self._account = account
         self._strategy = strategy
         self._interval = interval
-        self._portfolio = portfolio
+        self._encoder = encoder
+        self._venue_ms = venue_ms
         self._instance_tag = b""
         self._earlier_ids: frozenset[str] = frozenset()
         self._placed: set[tuple[str, Action, int, int]] = set()
         self._next_ordinal: dict[tuple[str, Action, int], int] = {}
-        self._trade_ids: set[str] = set()
-        self._funding_keys: set[tuple[str, int]] = set()
-        self._live: dict[str, dict[str, LiveOrder]] = {}
-        self._symbol_of: dict[str, str] = {}
-        self._ended: dict[str, dict[str, LiveOrder]] = {}
-        self._opening: dict[str, tuple[OrderIntent, MatchedVia]] = {}
+        self._last_nonce = 0
+        self._shelf = OrderShelf()
+        self._unknown = UnknownOrders(self._shelf)
+        self._again: dict[str, LiveOrder] = {}
+        self._cancel_asked: dict[str, int] = {}
+        self.fills = FillDesk(self._shelf, portfolio)
 
     def restore(self, state: LedgerState) -> None:
         """Take over what earlier sessions left. Called once, before any other event."""
         assert not self._placed and not self._earlier_ids, "a session recovers once"
         self._instance_tag = state.instance_tag
         self._earlier_ids = state.intent_ids
-        self._trade_ids = set(state.trade_ids)
-        self._funding_keys = set(state.funding_keys)
-        for intent, order in state.live_orders:
-            self._keep(LiveOrder(intent, order))
-        for intent in state.opening_intents:
-            self._opening[intent.key.symbol] = (intent, MatchedVia.CLOID)
+        self._last_nonce = state.last_nonce
+        for intent, order in (*state.ended_orders, *state.live_orders):
+            self._shelf.put(LiveOrder(intent, order))
+        self.fills.restore(state)
+
+    def recover(self, step: Step) -> None:
+        """What was on its way when the last session ended may have arrived: it is unknown, and asked about."""
+        for live in self._shelf.all_live():
+            if live.order.in_flight:
+                self._update(step, live, left_open(live))
+                self._unknown.begin(live.order, step.at_ms)
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────
 
@@ -115,14 +125,22 @@ class LiveOms:
 
     def live_orders(self, symbol: str) -> list[LiveOrder]:
         """Orders of a symbol that may be alive, oldest first."""
-        return list(self._live.get(symbol, {}).values())
+        return self._shelf.live(symbol)
 
     def all_live_orders(self) -> list[LiveOrder]:
-        return [live for orders in self._live.values() for live in orders.values()]
+        return self._shelf.all_live()
+
+    def find(self, cloid: str) -> LiveOrder | None:
+        """A live order, or one that ended not long ago."""
+        return self._shelf.find(cloid)
+
+    def has_tag(self, cloid: str) -> bool:
+        """Whether a cloid that looks like ours is of this ledger."""
+        return cloid.lower().startswith("0x" + (CLOID_MAGIC + self._instance_tag).hex())
 
     def has_unknown(self, symbol: str) -> bool:
         """Whether the fate of some order of this symbol is not known: no new exposure until it is."""
-        return any(live.order.status is OrderStatus.UNKNOWN for live in self._live.get(symbol, {}).values())
+        return self._shelf.has_unknown(symbol)
 
     # ── deciding ─────────────────────────────────────────────────────────────────────────────
 
@@ -152,71 +170,111 @@ class LiveOms:
             why=wish.why,
             config_digest=wish.config_digest,
         )
-        request = request_for(intent, 1, self._instance_tag)
-        live = LiveOrder(intent, Order(request, attempt=1, sent_ms=step.at_ms))
+        live = self._attempt(step, intent, 1)
         self._placed.add((wish.symbol, wish.action, wish.open_ms, key.ordinal))
-        self._keep(live)
         step.facts.append(IntentRecorded(intent, live.order))
-        step.effects.append(SubmitOrder(request))
+        step.effects.append(SubmitOrder(live.order.request))
         return intent
 
     def cancel(self, step: Step, live: LiveOrder) -> None:
         """Ask for the end of an order; it ends when the venue says so."""
-        step.effects.append(CancelOrder(live.order.request.symbol, live.order.request.cloid))
+        request = live.order.request
+        self._cancel_asked[request.cloid] = step.at_ms
+        step.effects.append(CancelOrder(request.symbol, request.cloid))
+
+    def is_ending(self, live: LiveOrder) -> bool:
+        """Whether its end was asked for: nothing may rest on it any more."""
+        return live.order.request.cloid in self._cancel_asked
+
+    def cancel_again(self, step: Step, cloid: str, after_ms: int) -> None:
+        """Ask once more for the end of an order that still rests `after_ms` after it was asked for."""
+        live, asked_ms = self._shelf.find(cloid), self._cancel_asked.get(cloid)
+        if live is not None and asked_ms is not None and step.at_ms - asked_ms >= after_ms:
+            self.cancel(step, live)
+
+    def waiting_for_another_attempt(self) -> list[LiveOrder]:
+        """Entries that the venue refused for a reason that may pass."""
+        return list(self._again.values())
+
+    def try_again(self, step: Step, rejected: LiveOrder) -> bool:
+        """Make the next attempt at a decision whose last one is proven rejected, in time and on its own terms.
+
+        The limit stays what was decided: nothing is paid that was not meant to be. The caller has looked whether the
+        price is there. False where it is too late, or an order of the symbol is under way.
+        """
+        intent, order = rejected.intent, rejected.order
+        symbol = intent.key.symbol
+        assert order.status is OrderStatus.REJECTED and order.attempt < MOST_ATTEMPTS, "only after a proven rejection"
+        if self._is_late(intent, step.at_ms):
+            self._again.pop(symbol, None)
+            return False
+        if step.at_ms < order.sent_ms + ATTEMPT_PAUSE_MS or self.has_unknown(symbol):
+            return False
+        if any(live.intent.key.action.increases_exposure for live in self.live_orders(symbol)):
+            return False
+        del self._again[symbol]
+        live = self._attempt(step, intent, order.attempt + 1)
+        step.facts.append(OrderChanged(live.order, step.at_ms))
+        step.effects.append(SubmitOrder(live.order.request))
+        return True
 
     # ── hearing ──────────────────────────────────────────────────────────────────────────────
 
+    def on_timer(self, step: Step) -> None:
+        """Time has passed: ask about unknown orders what is due."""
+        self._unknown.ask(step)
+
     def on_outcome(self, step: Step, event: OrderOutcome) -> LiveOrder | None:
         """Join the answer to a submission. None when it says nothing new, or the order is not known."""
-        live = self._find(event.cloid)
+        live = self._shelf.find(event.cloid)
         if live is None:
             return None
         changed = self._update(step, live, with_outcome(live.order, event.outcome))
-        if changed is not None and isinstance(event.outcome, Unknown):
+        if changed is None:
+            return None
+        if isinstance(event.outcome, Accepted) and live.order.oid != changed.order.oid:
+            self.fills.on_oid(step, changed)
+            changed = self._shelf.find(event.cloid) or changed
+        if isinstance(event.outcome, Unknown):
             step.effects.append(Alert("order_unknown", f"{live.order.request.symbol}: {event.outcome.text}"))
+            self._unknown.begin(changed.order, step.at_ms)
+        elif isinstance(event.outcome, Rejected) and changed.order.status is OrderStatus.REJECTED:
+            self._consider_again(step, changed, event.outcome)
+            if event.outcome.reason is RejectReason.REDUCE_ONLY_WOULD_INCREASE:
+                step.effects.append(AskAccount(f"{live.order.request.symbol}: the venue holds another position"))
         return changed
 
     def on_canceled(self, step: Step, event: OrderCanceled) -> LiveOrder | None:
-        live = self._find(event.cloid)
+        live = self._shelf.find(event.cloid)
         return None if live is None else self._update(step, live, with_cancel(live.order, event.reason))
+
+    def on_looked(self, step: Step, event: OrderLooked) -> None:
+        order = self._unknown.on_looked(step, event)
+        live = self._shelf.find(event.cloid)
+        if order is not None and live is not None:
+            self._update(step, live, order)
+
+    def on_burned(self, step: Step, event: NonceBurned) -> None:
+        self._unknown.on_burned(step, event)
+
+    def on_named(self, step: Step, event: OrderNamed) -> None:
+        self.fills.on_named(step, event)
+        self._ask_about_corrected(step, event.symbol)
 
     def on_fill(self, step: Step, event: FillArrived) -> BookedFill | None:
         """Book a fill once. None for a resend: those are normal after a reconnect."""
-        fill = event.fill
-        if fill.trade_id in self._trade_ids:
-            return None
-        self._trade_ids.add(fill.trade_id)
-        match = self._match(fill.symbol, event)
-        live = self._find(match.cloid) if match.cloid is not None else None
-        intent = live.intent if live is not None else None
-        reason = intent.reason if intent is not None else _external_kind(event)
-        before = self._portfolio.position(fill.symbol)
-        booked = self._portfolio.book_fill(fill, match.intent_id, reason)
-        step.facts.append(FillRecorded(fill, match.intent_id, match.via, booked.realised, reason, step.seq))
-        if live is not None:
-            if fill.size > live.order.remaining:
-                text = f"{fill.symbol}: {fill.trade_id} fills {fill.size}, {live.order.remaining} of the order was left"
-                step.effects.append(Alert("order_overfilled", text))
-            live = self._update(step, live, with_fill(live.order, fill.size, fill.oid)) or live
-        trade = booked.closed_trade
-        if trade is not None:
-            step.facts.append(TradeClosed(trade, self._trade_meta(trade, intent, match), step.seq))
-            self._opening.pop(fill.symbol, None)
-        if intent is not None and booked.position.intent_id == intent.intent_id:
-            self._opening.setdefault(fill.symbol, (intent, match.via))
-        step.facts.append(PositionChanged(booked.position))
-        return BookedFill(before, booked.position, intent, live.order if live else None, trade)
+        booked = self.fills.book(step, event.fill)
+        if booked is not None and booked.intent is not None:
+            self._again.pop(event.fill.symbol, None)
+        return booked
 
     def on_funding(self, step: Step, event: FundingPaid) -> bool:
         """Book a funding payment once; False for a repeat."""
-        key = (event.symbol, event.time_ms)
-        if key in self._funding_keys:
-            return False
-        self._funding_keys.add(key)
-        position = self._portfolio.book_funding(event.symbol, event.amount_usd)
-        step.facts.append(FundingRecorded(event.symbol, event.time_ms, event.size, event.rate, event.amount_usd))
-        step.facts.append(PositionChanged(position))
-        return True
+        return self.fills.pay(step, event)
+
+    def open_with(self, step: Step, held: Position) -> None:
+        """See `FillDesk.open_with`."""
+        self.fills.open_with(step, held)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
@@ -236,92 +294,49 @@ class LiveOms:
             self._next_ordinal[place] = ordinal + 1
         return self._key(wish.action, wish.symbol, wish.open_ms, ordinal)
 
-    def _keep(self, live: LiveOrder) -> None:
-        request = live.order.request
-        self._live.setdefault(request.symbol, {})[request.cloid] = live
-        self._symbol_of[request.cloid] = request.symbol
+    def _attempt(self, step: Step, intent: OrderIntent, attempt: int) -> LiveOrder:
+        """One more attempt at an intent: an order of its own, with a payload that will be signed once."""
+        request = self._sealed(request_for(intent, attempt, self._instance_tag), step.at_ms)
+        live = LiveOrder(intent, Order(request, attempt=attempt, sent_ms=step.at_ms))
+        self._shelf.put(live)
+        return live
 
-    def _find(self, cloid: str) -> LiveOrder | None:
-        """A live order, or one that ended not long ago."""
-        symbol = self._symbol_of.get(cloid)
-        if symbol is None:
-            return None
-        return self._live.get(symbol, {}).get(cloid) or self._ended[symbol][cloid]
+    def _sealed(self, request: OrderRequest, at_ms: int) -> OrderRequest:
+        if self._encoder is None:
+            return request
+        self._last_nonce = next_nonce(self._last_nonce, at_ms)
+        venue_ms = self._venue_ms(at_ms)
+        expires_ms = (venue_ms if venue_ms > 0 else at_ms) + EXPIRES_AFTER_MS
+        if request.deadline_ms is not None:
+            expires_ms = min(expires_ms, request.deadline_ms)
+        return replace(request, payload=self._encoder.payload(request, self._last_nonce, expires_ms))
 
     def _update(self, step: Step, live: LiveOrder, order: Order) -> LiveOrder | None:
-        """Put an order where it belongs now. An ended one that a stronger word revives is live again."""
+        """Put an order where it belongs now."""
         if order is live.order:
             return None
         changed = LiveOrder(live.intent, order)
         step.facts.append(OrderChanged(order, step.at_ms))
-        self._ended.get(order.request.symbol, {}).pop(order.request.cloid, None)
+        self._shelf.put(changed)
         if order.status.is_terminal:
-            self._end(changed)
-        else:
-            self._keep(changed)
+            self._cancel_asked.pop(order.request.cloid, None)
         return changed
 
-    def _end(self, ended: LiveOrder) -> None:
-        request = ended.order.request
-        orders = self._live.get(request.symbol, {})
-        orders.pop(request.cloid, None)
-        if not orders:
-            self._live.pop(request.symbol, None)
-        kept = self._ended.setdefault(request.symbol, {})
-        kept[request.cloid] = ended
-        if len(kept) > ENDED_ORDERS_KEPT:
-            oldest = next(iter(kept))
-            del kept[oldest], self._symbol_of[oldest]
+    def _consider_again(self, step: Step, rejected: LiveOrder, outcome: Rejected) -> None:
+        intent = rejected.intent
+        if (
+            intent.key.action.increases_exposure
+            and outcome.reason.allows_another_attempt
+            and rejected.order.attempt < MOST_ATTEMPTS
+            and not self._is_late(intent, step.at_ms)
+        ):
+            self._again[intent.key.symbol] = rejected
 
-    def _match(self, symbol: str, event: FillArrived) -> FillMatch:
-        """Find the fill's order among those it can belong to: the one it names, or all of its symbol."""
-        named = self._find(event.fill.cloid) if event.fill.cloid is not None else None
-        if named is not None:
-            return match_fill(event.fill, (_open_attempt(named),))
-        known = (*self._live.get(symbol, {}).values(), *self._ended.get(symbol, {}).values())
-        return match_fill(event.fill, [_open_attempt(live) for live in known])
+    def _is_late(self, intent: OrderIntent, at_ms: int) -> bool:
+        return intent.deadline_ms is None or at_ms > intent.deadline_ms
 
-    def _trade_meta(self, trade: Trade, closing: OrderIntent | None, match: FillMatch) -> str:
-        opening = self._opening.get(trade.symbol)
-        return json.dumps(
-            {
-                "oms": {
-                    "intent_id": trade.intent_id,
-                    "matched_via": opening[1].value if opening else None,
-                    "exit_intent_id": closing.intent_id if closing else None,
-                    "exit_matched_via": match.via.value,
-                },
-                "entry": _intent_meta(opening[0]) if opening else None,
-                "exit": _intent_meta(closing) if closing else None,
-            },
-            sort_keys=True,
-        )
-
-
-def _open_attempt(live: LiveOrder) -> OpenAttempt:
-    """What matching looks at. An order that is said never to have lived can take a fill that names it, no other."""
-    order = live.order
-    return OpenAttempt(
-        intent_id=order.request.intent_id,
-        cloid=order.request.cloid,
-        oid=order.oid,
-        symbol=order.request.symbol,
-        side=order.request.side,
-        remaining=ZERO if order.status in _NEVER_LIVED else order.remaining,
-        sent_ms=order.sent_ms,
-    )
-
-
-def _intent_meta(intent: OrderIntent) -> dict[str, object]:
-    return {
-        "key": intent.key.text,
-        "reason": intent.reason,
-        "why": json.loads(intent.why),
-        "decided_ms": intent.decided_ms,
-        "seq": intent.decided_seq,
-        "config_digest": intent.config_digest,
-    }
-
-
-def _external_kind(event: FillArrived) -> str:
-    return "liquidation" if event.fill.liquidation else "manual"
+    def _ask_about_corrected(self, step: Step, symbol: str) -> None:
+        """An order that lost its only sign of life to another is unknown again."""
+        for live in self._shelf.live(symbol):
+            if live.order.status is OrderStatus.UNKNOWN:
+                self._unknown.begin(live.order, step.at_ms)

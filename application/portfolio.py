@@ -6,8 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from domain.facts import LedgerState
-from domain.fills import Fill
-from domain.positions import Position, PositionStep, apply_fill, apply_funding
+from domain.positions import Position
 
 ZERO = Decimal(0)
 
@@ -39,24 +38,25 @@ class Portfolio:
     def position(self, symbol: str) -> Position:
         return self.positions.get(symbol) or Position(symbol)
 
-    def book_fill(self, fill: Fill, intent_id: str | None, reason: str) -> PositionStep:
-        """Fold a fill into its position and the totals. The caller has deduped."""
-        self.newest_fill_ms = max(self.newest_fill_ms, fill.time_ms)
-        result = apply_fill(self.position(fill.symbol), fill, intent_id, reason)
-        self._put(result.position)
-        self.realised_usd += result.realised
-        self.fees_usd += fill.fee
+    def earn(self, realised: Decimal, fee: Decimal) -> None:
+        """Count what an execution realised and cost."""
+        self.realised_usd += realised
+        self.fees_usd += fee
         if self.cash_usd is not None:
-            self.cash_usd += result.realised - fill.fee
-        return result
+            self.cash_usd += realised - fee
 
-    def book_funding(self, symbol: str, amount_usd: Decimal) -> Position:
-        position = apply_funding(self.position(symbol), amount_usd)
-        self._put(position)
+    def be_paid(self, amount_usd: Decimal) -> None:
+        """Count a funding payment (negative: paid)."""
         self.funding_usd += amount_usd
         if self.cash_usd is not None:
             self.cash_usd += amount_usd
-        return position
+
+    def put(self, position: Position) -> None:
+        """Take over what a symbol's position is now."""
+        if position.is_flat:
+            self.positions.pop(position.symbol, None)
+        else:
+            self.positions[position.symbol] = position
 
     def equity_usd(self, mark: Callable[[str], Decimal | None]) -> Decimal | None:
         """Cash plus unrealised PnL; None while cash, or the price of an open position, is not known."""
@@ -69,9 +69,3 @@ class Portfolio:
                 return None
             equity += position.unrealised(price)
         return equity
-
-    def _put(self, position: Position) -> None:
-        if position.is_flat:
-            self.positions.pop(position.symbol, None)
-        else:
-            self.positions[position.symbol] = position

@@ -10,7 +10,8 @@ import json
 from dataclasses import dataclass
 from decimal import Decimal
 
-from application.live_oms import LiveOms, LiveOrder, Wish
+from application.live_oms import LiveOms, Wish
+from application.order_shelf import LiveOrder
 from application.step import Step
 from domain.exits import ExitLevels, atr_of, holding_of
 from domain.instruments import Instrument, PriceRounding, Universe, exact_price
@@ -70,7 +71,7 @@ class Protection:
             size = take_profit_size(position, levels, trade, instrument)
             target = instrument.round_price(exact_price(levels.take_profit), rounding)
             wanted.append(_Level(Action.TAKE_PROFIT, target, size, "take_profit"))
-        live = self._oms.live_orders(position.symbol)
+        live = [each for each in self._oms.live_orders(position.symbol) if not self._oms.is_ending(each)]
         for level in wanted:
             resting = [
                 each

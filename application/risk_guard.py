@@ -41,6 +41,19 @@ class RiskGuard:
         else:
             self._held.pop(source, None)
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether entries are held at all, by whomever."""
+        return bool(self._held or self.state.tripped)
+
+    def leverage(self, symbol: str) -> Decimal | None:
+        """What margin of this symbol is counted with; None where nobody has said."""
+        return self._leverage.get(symbol)
+
+    def set_leverage(self, symbol: str, leverage: Decimal) -> None:
+        """Count with the venue's own word."""
+        self._leverage[symbol] = leverage
+
     def note_entry(self, symbol: str, leverage: Decimal, at_ms: int) -> None:
         """An entry intent was written: it counts against the rates, and its leverage against margin."""
         self._entries.append((at_ms, symbol))

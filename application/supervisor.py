@@ -58,6 +58,9 @@ class Supervisor:
         on_heartbeat: Callable[[], None],
         heartbeat_s: float,
         companions: Mapping[str, Companion] | None = None,
+        *,
+        timer_s: float = TIMER_S,
+        config_poll_s: float = CONFIG_POLL_S,
     ) -> None:
         """`companions` run as long as the intake does."""
         self._engine = engine
@@ -73,6 +76,8 @@ class Supervisor:
         self._on_heartbeat = on_heartbeat
         self._heartbeat_s = heartbeat_s
         self._companions = dict(companions or {})
+        self._timer_s = timer_s
+        self._config_poll_s = config_poll_s
         self._seq = 0
         self._last_ms = 0
         self._stopping = False
@@ -195,12 +200,12 @@ class Supervisor:
 
     async def _fire_timer(self) -> None:
         while True:
-            await asyncio.sleep(TIMER_S)
+            await asyncio.sleep(self._timer_s)
             self._inbox.put(TimerFired())
 
     async def _watch_overrides(self) -> None:
         while True:
-            await asyncio.sleep(CONFIG_POLL_S)
+            await asyncio.sleep(self._config_poll_s)
             look = self._overrides.poll(self._clock.monotonic_ms())
             if look is not None:
                 self._inbox.put(look)

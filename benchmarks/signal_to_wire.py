@@ -16,9 +16,9 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 
 from adapters.clocks import SystemClock
 from adapters.hyperliquid.budget import AddressBudget, WeightBudget
-from adapters.hyperliquid.encoder import OrderEncoder
+from adapters.hyperliquid.encoder import ActionEncoder
 from adapters.hyperliquid.gateway import GatewaySettings, HyperliquidGateway
 from adapters.hyperliquid.http_pool import RequestsTransport
 from adapters.hyperliquid.keys import AgentKey
@@ -48,12 +48,12 @@ from benchmarks._runs import Figures, main
 from benchmarks._venue_clients import HttpConnection, http_request, process
 from domain.candles import CandleWindow, Interval
 from domain.effects import SubmitOrder
-from domain.events import OrderOutcome
+from domain.events import AccountSnapshot, Event, OrderNamed, OrderOutcome
 from domain.fact_text import fact_to_json
 from domain.facts import IntentRecorded, OrderChanged
 from domain.field_rules import SecretText
 from domain.instruments import Universe
-from domain.intents import Action, IntentKey, OrderIntent, Side, TimeInForce, request_for
+from domain.intents import Action, IntentKey, OrderIntent, Side, TimeInForce, next_nonce, request_for
 from domain.orders import Accepted, Order, with_outcome
 
 ORDERS = 600
@@ -167,9 +167,9 @@ class _NotedTransport:
         self._inner = inner
         self.posted_ns = 0
 
-    async def post(self, path: str, body: bytes, timeout_s: float) -> HttpReply:
+    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
         self.posted_ns = time.monotonic_ns()
-        return await self._inner.post(path, body, timeout_s)
+        return await self._inner.post(path, body, timeout_s, urgent=urgent)
 
     async def close(self) -> None:
         await self._inner.close()
@@ -178,6 +178,22 @@ class _NotedTransport:
 class _NoHistory:
     async def candles(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> CandleWindow:
         raise AssertionError("orders need no history")
+
+
+class _NoAccount:
+    """Every order is answered: nobody has to look for one."""
+
+    async def recover(self, live_cloids: Collection[str], fills_since_ms: int) -> Sequence[Event]:
+        raise AssertionError("nothing is recovered here")
+
+    async def snapshot(self) -> AccountSnapshot:
+        raise AssertionError("nobody asks how the account stands")
+
+    async def look(self, cloid: str, since_ms: int, *, everywhere: bool) -> Sequence[Event]:
+        raise AssertionError("no order is unknown")
+
+    async def name_order(self, symbol: str, oid: int) -> OrderNamed | None:
+        raise AssertionError("no fill is without an order")
 
 
 class _NoAlerts:
@@ -189,23 +205,52 @@ def _watch_nothing(symbols: Sequence[str], exit_symbols: Sequence[str]) -> None:
     raise AssertionError("no market is watched here")
 
 
+def _ask_nothing() -> None:
+    raise AssertionError("the account is not read here")
+
+
 class _OrderPath:
     def __init__(
-        self, committer: Committer, gateway: HyperliquidGateway, transport: _NotedTransport, tasks: asyncio.TaskGroup
+        self,
+        committer: Committer,
+        encoder: ActionEncoder,
+        gateway: HyperliquidGateway,
+        transport: _NotedTransport,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self._committer = committer
+        self._encoder = encoder
+        self._last_nonce = 0
         self._inbox = Inbox()
         clock = SystemClock()
         sources = CandleSources(committer, _NoHistory(), clock)
         self._runner = EffectRunner(
-            gateway, sources, FetchQueue(), _watch_nothing, committer, _NoAlerts(), clock, None, self._inbox.put
+            gateway,
+            _NoAccount(),
+            _ask_nothing,
+            sources,
+            FetchQueue(),
+            _watch_nothing,
+            committer,
+            _NoAlerts(),
+            clock,
+            None,
+            self._inbox.put,
         )
         self._transport = transport
         self._tasks = tasks
 
+    def _sealed(self, fact: IntentRecorded) -> IntentRecorded:
+        """With what will be signed, as the OMS does it within the step that decides."""
+        request, at_ms = fact.order.request, fact.order.sent_ms
+        self._last_nonce = next_nonce(self._last_nonce, at_ms)
+        payload = self._encoder.payload(request, self._last_nonce, at_ms + DEADLINE_MS)
+        return replace(fact, order=replace(fact.order, request=replace(request, payload=payload)))
+
     async def send(self, fact: IntentRecorded) -> _Times:
         """As the supervisor does it: write, then send. The answer is written down off the clock."""
         decided_ns = time.monotonic_ns()
+        fact = self._sealed(fact)
         await self._committer.commit([fact])
         durable_ns = time.monotonic_ns()
         self._runner.run([SubmitOrder(fact.order.request)], self._tasks)
@@ -229,11 +274,12 @@ async def _order_path(url: str, folder: Path, universe: Universe) -> AsyncIterat
     transport = _NotedTransport(RequestsTransport(url))
     nonces = NonceSource(folder / "nonces")
     budget = WeightBudget(clock, per_minute=WEIGHT)
+    encoder = ActionEncoder(universe, {symbol: place for place, symbol in enumerate(universe.symbols)})
     gateway = HyperliquidGateway(
         transport,
         Signer(_key(), is_mainnet=False),
         nonces,
-        OrderEncoder(universe, {symbol: place for place, symbol in enumerate(universe.symbols)}),
+        encoder,
         budget,
         AddressBudget(),
         InfoClient(transport, budget, clock),
@@ -243,7 +289,7 @@ async def _order_path(url: str, folder: Path, universe: Universe) -> AsyncIterat
     )
     try:
         async with asyncio.TaskGroup() as tasks:
-            yield _OrderPath(committer, gateway, transport, tasks)
+            yield _OrderPath(committer, encoder, gateway, transport, tasks)
         await gateway.close()
     finally:
         await transport.close()

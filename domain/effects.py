@@ -21,6 +21,42 @@ class CancelOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class LookForOrder:
+    """Ask about an order whose fate is not known; answered by what is found, then `OrderLooked`.
+
+    By its id; `everywhere`: among open orders and fills since `since_ms` too.
+    """
+
+    symbol: str
+    cloid: str
+    since_ms: int
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BurnNonce:
+    """Use up the nonce of an attempt by something that does nothing; answered by `NonceBurned`."""
+
+    cloid: str
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class NameOrder:
+    """Ask whose the order behind a fill is; answered by `OrderNamed`, or never where nobody can say."""
+
+    symbol: str
+    oid: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskAccount:
+    """Read everything that happened to the account and how it stands; answered by events, an `AccountSnapshot` last."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class FetchCandles:
     """Ask for candles of a symbol from `start_ms` on that have closed, at least those before `end_ms`; answered by
     `HistoryLoaded`.
@@ -68,4 +104,16 @@ class Alert:
     text: str
 
 
-Effect = SubmitOrder | CancelOrder | FetchCandles | StoreCandles | WatchMarket | RunStrategy | Alert
+Effect = (
+    SubmitOrder
+    | CancelOrder
+    | LookForOrder
+    | BurnNonce
+    | NameOrder
+    | AskAccount
+    | FetchCandles
+    | StoreCandles
+    | WatchMarket
+    | RunStrategy
+    | Alert
+)

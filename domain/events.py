@@ -144,6 +144,39 @@ class OrderCanceled:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderLooked:
+    """The end of an answer to `LookForOrder`; what was found came before it.
+
+    `found` False: as of `venue_ms` the venue did not know the order by its cloid, and if it was looked for
+    `everywhere`, it was not open and had no fill either. That alone does not prove that it never lived. None: nobody
+    could say.
+    """
+
+    cloid: str
+    found: bool | None
+    venue_ms: int = 0
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NonceBurned:
+    """The answer to `BurnNonce`. `burned`: nothing signed with that nonce can be accepted from now on."""
+
+    cloid: str
+    burned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderNamed:
+    """The venue's answer about the order behind a fill: its cloid, None for an order without one."""
+
+    symbol: str
+    oid: int
+    cloid: str | None
+    is_trigger: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FillArrived:
     fill: Fill
 
@@ -160,12 +193,38 @@ class FundingPaid:
 
 
 @dataclass(frozen=True, slots=True)
+class RestingOrder:
+    """An order that waits at the venue, whoever placed it."""
+
+    symbol: str
+    oid: int
+    cloid: str | None
+    placed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPosition:
+    """What the venue says of an open position besides its size: average entry, whole leverage."""
+
+    symbol: str
+    entry_price: Decimal | None
+    leverage: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccountSnapshot:
-    """The venue's word on the account: cash and every open position (signed size). Never partial."""
+    """The venue's word on the account as of its time `at_ms`: cash and every open position (signed). Never partial.
+
+    `resting` is every open order, None where they were not asked for. `fills_since_ms`: every fill and payment from
+    then up to `at_ms` has been told before this; None where they were not read.
+    """
 
     cash_usd: Decimal
     positions: tuple[tuple[str, Decimal], ...]
     at_ms: int
+    held: tuple[HeldPosition, ...] = ()
+    resting: tuple[RestingOrder, ...] | None = None
+    fills_since_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +259,9 @@ Event = (
     | HistoryLoaded
     | OrderOutcome
     | OrderCanceled
+    | OrderLooked
+    | NonceBurned
+    | OrderNamed
     | FillArrived
     | FundingPaid
     | AccountSnapshot

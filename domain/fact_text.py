@@ -6,7 +6,8 @@ plain notation without trailing zeros (1.10 and 1.1 are one amount, however it w
 a float is its `repr`; NaN and infinity, which JSON has no numbers for, are texts.
 
 The codec is derived from the type hints of the fact classes once, at import: a field added to
-a fact is in its text from then on, and older texts without it are read with its default.
+a fact is in its text from then on, and older texts without it are read with its default. What
+else changed since is in `_UPGRADES`.
 """
 
 from __future__ import annotations
@@ -29,16 +30,26 @@ from domain.facts import (
     AnchorSet,
     CashSet,
     ConfigTaken,
+    CursorMoved,
+    DifferenceClosed,
+    DifferenceOpened,
+    EvidenceRecorded,
     ExitStateChanged,
     FillRecorded,
+    FillRevised,
     FundingRecorded,
+    GapClosed,
+    GapOpened,
     IntentRecorded,
     LedgerFact,
     OrderChanged,
+    PositionAdjusted,
     PositionChanged,
     RiskChanged,
     TradeClosed,
+    TradeWithdrawn,
 )
+from domain.fills import Fill, FillCause
 
 GENESIS = bytes(32)
 """What the first fact of a chain is chained to."""
@@ -55,6 +66,15 @@ _NAMES: dict[type, str] = {
     ConfigTaken: "config",
     AnchorSet: "anchor",
     CashSet: "cash",
+    EvidenceRecorded: "evidence",
+    FillRevised: "fill_revised",
+    PositionAdjusted: "adjustment",
+    GapOpened: "gap",
+    GapClosed: "gap_closed",
+    TradeWithdrawn: "trade_withdrawn",
+    DifferenceOpened: "difference",
+    DifferenceClosed: "difference_closed",
+    CursorMoved: "cursor",
 }
 """Names in stored texts. They outlive any renaming of classes."""
 
@@ -199,6 +219,8 @@ def _record_codec(kind: type) -> _Codec:
         return {name: encode_field(getattr(value, name)) for name, encode_field in encoders}
 
     def decode(members: Any) -> Any:
+        if type(members) is dict and kind in _UPGRADES:
+            members = _UPGRADES[kind](members)
         if type(members) is not dict or not members.keys() <= codecs.keys():
             raise FactTextError(f"{members!r} is not {kind.__name__}")
         values = {}
@@ -213,6 +235,19 @@ def _record_codec(kind: type) -> _Codec:
             raise FactTextError(f"{kind.__name__} lacks a field: {e}") from e
 
     return _Codec(encode, decode)
+
+
+def _fill_of_before(members: dict[str, Any]) -> dict[str, Any]:
+    """Fills said `liquidation`, true or false, before they said what caused them."""
+    if "liquidation" not in members or "cause" in members:
+        return members
+    rest = {name: member for name, member in members.items() if name != "liquidation"}
+    forced = _exactly(bool)(members["liquidation"])
+    return rest | {"cause": (FillCause.LIQUIDATION if forced else FillCause.ORDER).value}
+
+
+_UPGRADES: Mapping[type, Callable[[dict[str, Any]], dict[str, Any]]] = {Fill: _fill_of_before}
+"""How members of older texts become those of today, by the record they belong to."""
 
 
 def _refuse_constant(name: str) -> typing.NoReturn:

@@ -6,6 +6,7 @@ any effect that rests on them leaves.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -39,11 +40,29 @@ class OrderChanged:
     at_ms: int
 
 
+class EvidenceKind(enum.Enum):
+    ABSENT = "absent"
+    FOUND = "found"
+    BURNED = "burned"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRecorded:
+    """What was found out about an order whose fate was not known. `venue_ms` is 0 where no time of the venue came."""
+
+    cloid: str
+    kind: EvidenceKind
+    venue_ms: int
+    text: str
+    at_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class FillRecorded:
     """One execution, once, with the intent it belongs to and what it realised.
 
-    `intent_id` is None exactly when `via` is EXTERNAL; `reason` says why the trade happened.
+    `intent_id` is None exactly when `via` is EXTERNAL; `reason` says why the trade happened, or its external kind.
     """
 
     fill: Fill
@@ -55,17 +74,116 @@ class FillRecorded:
 
 
 @dataclass(frozen=True, slots=True)
+class FillRevised:
+    """A fill that is in the ledger belongs to another intent, or realised something else, than was thought.
+
+    Better evidence came, or fills from before it. All four values stand from here on.
+    """
+
+    trade_id: str
+    intent_id: str | None
+    via: MatchedVia
+    realised: Decimal
+    reason: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class PositionChanged:
     position: Position
 
 
 @dataclass(frozen=True, slots=True)
+class PositionAdjusted:
+    """A position is another than its fills say, by the venue's word and for a reason that is no fill of ours to have.
+
+    `kind`: "opening_balance" for what was open before this ledger began.
+    """
+
+    symbol: str
+    before: Decimal
+    after: Decimal
+    price: Decimal
+    at_ms: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class GapOpened:
+    """Between two neighbouring fills of a symbol the position changed by itself: fills are missing, or nobody has them.
+
+    `before_trade_id`, the fill after the gap, names it; `after_trade_id` is None before a symbol's first fill.
+    `expected` is the position after the one, `found` the venue's word before the other.
+    """
+
+    symbol: str
+    after_trade_id: str | None
+    before_trade_id: str
+    expected: Decimal
+    found: Decimal
+    time_ms: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GapClosed:
+    before_trade_id: str
+    cause: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class TradeClosed:
-    """A round trip ended. `meta` is JSON text: who decided, on what, and how its fills were matched."""
+    """A round trip ended. `meta` is JSON text: who decided, on what, and how its fills were matched.
+
+    `closing_trade_id` is the fill that ended it, which names it: one fill ends one trip at most.
+    """
 
     trade: Trade
     meta: str
     seq: int
+    closing_trade_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TradeWithdrawn:
+    """A trade that was told is none, or another one: fills came late."""
+
+    closing_trade_id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceOpened:
+    """Our books and the venue say different things. `key` names the difference, as long as it lasts.
+
+    `kind`: position, cash, leverage, order_missing, order_unknown. `ours` and `venue` are texts for people.
+    """
+
+    key: str
+    kind: str
+    symbol: str
+    ours: str
+    venue: str
+    cause: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceClosed:
+    """`how` it was closed: they agree again, the venue's word was taken, …"""
+
+    key: str
+    how: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CursorMoved:
+    """How far something has been read, completely: `FILLS_READ` fills and payments; `BORN` is the first moment."""
+
+    name: str
+    until_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +263,24 @@ class DecisionsRecorded:
     notes: dict[int, str] = field(default_factory=dict)
 
 
+BORN = "born"
+FILLS_READ = "fills_read"
+
 LedgerFact = (
     IntentRecorded
     | OrderChanged
+    | EvidenceRecorded
     | FillRecorded
+    | FillRevised
     | PositionChanged
+    | PositionAdjusted
+    | GapOpened
+    | GapClosed
     | TradeClosed
+    | TradeWithdrawn
+    | DifferenceOpened
+    | DifferenceClosed
+    | CursorMoved
     | FundingRecorded
     | ExitStateChanged
     | RiskChanged
@@ -177,6 +307,16 @@ Fact = LedgerFact | DecisionsRecorded | CandlesSkipped
 
 
 @dataclass(frozen=True, slots=True)
+class BookedBefore:
+    """A fill of an earlier session, as the ledger has it now."""
+
+    fill: Fill
+    intent_id: str | None
+    via: MatchedVia
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerState:
     """All that the engine must know from earlier sessions. Everything is empty for a new ledger.
 
@@ -184,7 +324,10 @@ class LedgerState:
     `trade_ids` are those of every fill ever booked. `live_orders` may still be alive at the
     venue. `opening_intents` are those that opened the positions which are not flat.
     `last_entry_ms` is the time of each symbol's newest entry intent, `newest_fill_ms` that of the
-    newest fill (0 for none).
+    newest fill (0 for none). `ended_orders` are each symbol's newest that are over. `recent_fills` are those
+    that a late one has to find its place among (`domain.recent_fills`), `recent_starts` what was held before
+    them, `recent_funding` (symbol, time, amount) what was paid since, `recent_intents` whose they are.
+    `open_differences` are (key, kind, symbol, opened_ms).
     """
 
     instance_tag: bytes
@@ -204,12 +347,27 @@ class LedgerState:
     funding_usd: Decimal = Decimal(0)
     funding_keys: frozenset[tuple[str, int]] = frozenset()
     newest_fill_ms: int = 0
+    last_nonce: int = 0
+    ended_orders: tuple[tuple[OrderIntent, Order], ...] = ()
+    recent_fills: tuple[BookedBefore, ...] = ()
+    recent_starts: tuple[Position, ...] = ()
+    recent_funding: tuple[tuple[str, int, Decimal], ...] = ()
+    recent_intents: tuple[OrderIntent, ...] = ()
+    cursors: tuple[tuple[str, int], ...] = ()
+    open_differences: tuple[tuple[str, str, str, int], ...] = ()
 
     @property
     def unheard_since_ms(self) -> int:
-        """From when on something may have happened that is not in here: 0 if nothing ever could.
+        """From when on something may have happened that is not in here; 0 for a ledger that begins now.
 
-        An order that is still alive may have been filled before other orders were.
+        Fills and payments are read completely up to a stored moment. An order that is still alive may have been filled
+        before it. A ledger from before such moments were stored has its newest fill instead.
         """
+        read_ms = dict(self.cursors).get(FILLS_READ, self.newest_fill_ms)
         sent = [order.sent_ms for _, order in self.live_orders]
-        return min([*sent, self.newest_fill_ms] if self.newest_fill_ms else sent, default=0)
+        return min([*sent, read_ms] if read_ms else sent, default=0)
+
+    @property
+    def born_ms(self) -> int:
+        """This ledger's first moment: what happened before is nobody's here. 0 where it is not known yet."""
+        return dict(self.cursors).get(BORN, 0)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal
 
-from domain.intents import Side
+from domain.intents import Side, is_our_cloid
 
 _FEE_STEP = Decimal("0.000001")
 """The venue's fees have six decimals; a share of one has no more, so that the shares add up exactly."""
@@ -16,12 +16,26 @@ MATCH_WINDOW_MS = 600_000
 """How far a fill may lie from an order's sending and still be its, by time alone."""
 
 
+class FillCause(enum.Enum):
+    """What made the venue execute: an order on the book, or something of its own doing."""
+
+    ORDER = "order"
+    LIQUIDATION = "liquidation"
+    """Our margin did not hold."""
+    ADL = "adl"
+    """Our profit stood against a loss that nobody could pay."""
+    TWAP = "twap"
+    """A slice of an order that the venue works off in time."""
+    SETTLEMENT = "settlement"
+    """The market was delisted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fill:
     """One execution of ours at the venue. `size` is positive; `fee` is paid when positive.
 
     `start_position` is the signed position before it, by the venue's word (None where the
-    venue does not say). `liquidation` marks a fill the venue forced on us.
+    venue does not say).
     """
 
     symbol: str
@@ -36,7 +50,7 @@ class Fill:
     start_position: Decimal | None
     hash: str = ""
     crossed: bool = True
-    liquidation: bool = False
+    cause: FillCause = FillCause.ORDER
 
     @property
     def signed_size(self) -> Decimal:
@@ -53,11 +67,19 @@ class MatchedVia(enum.Enum):
 
     CLOID = "cloid"
     OID = "oid"
+    STATUS = "status"
+    """The venue, asked about the fill's oid, named the order."""
     TIME = "time"
     EXTERNAL = "external"
 
 
-_STRENGTH = {MatchedVia.CLOID: 3, MatchedVia.OID: 3, MatchedVia.TIME: 1, MatchedVia.EXTERNAL: 0}
+_STRENGTH = {
+    MatchedVia.CLOID: 3,
+    MatchedVia.OID: 3,
+    MatchedVia.STATUS: 2,
+    MatchedVia.TIME: 1,
+    MatchedVia.EXTERNAL: 0,
+}
 
 
 def is_stronger(new: MatchedVia, old: MatchedVia) -> bool:
@@ -97,8 +119,11 @@ def match_fill(fill: Fill, attempts: Iterable[OpenAttempt]) -> FillMatch:
     the fill, not yet tied to another oid, sent within `MATCH_WINDOW_MS`. Two that fit are no
     evidence, and a hash never is (all slices of one venue action share it). A fill with a
     cloid that is not among ours is external: it names its own order. So is one of another symbol
-    or side than the order it names: it would count against what that order never traded.
+    or side than the order it names: it would count against what that order never traded. And so is,
+    whatever its oid, what the venue did by itself, unless it carries a cloid.
     """
+    if fill.cloid is None and fill.cause is not FillCause.ORDER:
+        return EXTERNAL
     candidates = [attempt for attempt in attempts if attempt.symbol == fill.symbol and attempt.side is fill.side]
     if fill.cloid is not None:
         for attempt in candidates:
@@ -107,7 +132,7 @@ def match_fill(fill: Fill, attempts: Iterable[OpenAttempt]) -> FillMatch:
     for attempt in candidates:
         if attempt.oid is not None and attempt.oid == fill.oid:
             return FillMatch(attempt.intent_id, attempt.cloid, MatchedVia.OID)
-    if fill.cloid is not None or fill.liquidation:
+    if fill.cloid is not None:
         return EXTERNAL
     near = [
         attempt
@@ -119,6 +144,42 @@ def match_fill(fill: Fill, attempts: Iterable[OpenAttempt]) -> FillMatch:
     if len(near) == 1:
         return FillMatch(near[0].intent_id, near[0].cloid, MatchedVia.TIME)
     return EXTERNAL
+
+
+class ExternalKind(enum.Enum):
+    """Whose doing a fill is that belongs to no intent of ours."""
+
+    MANUAL = "manual"
+    LIQUIDATION = "liquidation"
+    ADL = "adl"
+    TWAP = "twap"
+    TPSL = "tpsl"
+    SETTLEMENT = "settlement"
+    OTHER_BOT = "other_bot"
+    OPENING_BALANCE = "opening_balance"
+    """No fill at all: what was held before our first look."""
+
+
+_KIND_OF_CAUSE = {
+    FillCause.LIQUIDATION: ExternalKind.LIQUIDATION,
+    FillCause.ADL: ExternalKind.ADL,
+    FillCause.TWAP: ExternalKind.TWAP,
+    FillCause.SETTLEMENT: ExternalKind.SETTLEMENT,
+}
+
+
+def external_kind(fill: Fill, is_trigger: bool = False) -> ExternalKind:
+    """Name whose doing an external fill is: the venue's first, then that of whoever placed the order.
+
+    `is_trigger`: its order is known to have been a trigger. Stops and targets that a human sets
+    carry no cloid, and any cloid at all is a program's: one that is ours by its looks is of another
+    ledger, or it would not be external.
+    """
+    if fill.cause is not FillCause.ORDER:
+        return _KIND_OF_CAUSE[fill.cause]
+    if is_trigger and (fill.cloid is None or not is_our_cloid(fill.cloid)):
+        return ExternalKind.TPSL
+    return ExternalKind.MANUAL if fill.cloid is None else ExternalKind.OTHER_BOT
 
 
 def split_flip(fill: Fill, position: Decimal) -> tuple[Fill, ...]:

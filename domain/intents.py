@@ -159,9 +159,36 @@ def is_our_cloid(cloid: str) -> bool:
     return _OUR_CLOID.fullmatch(cloid) is not None
 
 
+def next_nonce(last: int, at_ms: int) -> int:
+    """The nonce of the next attempt: the time, or more than any before it; always even.
+
+    Odd ones are the gateway's, for what is no attempt at an order (cancels, leverage): so both can count up without
+    asking each other, and no nonce is used twice.
+    """
+    nonce = max(last + 1, at_ms)
+    return nonce + (nonce & 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What will be signed for one attempt, word for word: written down before it leaves, and sent once.
+
+    `action` is the unsigned action as JSON, its keys in the order in which they are hashed; `digest` names action,
+    nonce and expiry together (hex). Past `expires_ms` in its own time the venue refuses it; a nonce is used up once.
+    """
+
+    nonce: int
+    expires_ms: int
+    action: str
+    digest: str
+
+
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """A rounded, venue-ready order: one attempt at an intent. Past `deadline_ms` it is not to take effect any more."""
+    """A rounded, venue-ready order: one attempt at an intent. Past `deadline_ms` it is not to take effect any more.
+
+    `payload` is None where orders are not signed for: at the simulated exchange.
+    """
 
     cloid: str
     intent_id: str
@@ -174,6 +201,7 @@ class OrderRequest:
     trigger: Trigger | None
     leverage: Decimal
     deadline_ms: int | None = None
+    payload: Payload | None = None
 
 
 def request_for(intent: OrderIntent, attempt: int, instance_tag: bytes) -> OrderRequest:

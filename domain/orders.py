@@ -20,6 +20,9 @@ from domain.intents import OrderRequest
 
 ZERO = Decimal(0)
 
+ENDED_ORDERS_KEPT = 20
+"""Orders per symbol remembered after their end, by restarts too: a fill may be told later than the end of its order."""
+
 
 class RejectReason(enum.Enum):
     """The venue's own word about one order, as far as we act on it."""
@@ -154,15 +157,33 @@ def with_outcome(order: Order, outcome: SubmitOutcome) -> Order:
             return _joined(order, OrderStatus.WOULD, "")
 
 
-def with_fill(order: Order, size: Decimal, oid: int) -> Order:
+def with_fill(order: Order, size: Decimal, oid: int | None) -> Order:
     """Join an execution into an order: it lived, whatever was said before. The caller has deduped.
 
-    The rest of an order that was canceled stays canceled. The oid of an answer stands: a fill that
-    was matched by time alone may be somebody else's.
+    The rest of an order that was canceled stays canceled. The oid of an answer stands; of a fill that was matched by
+    time alone none is given (None), for it may be somebody else's.
     """
     filled = order.filled + size
     known = replace(order, filled=filled, oid=oid if order.oid is None else order.oid)
     return _joined(known, OrderStatus.FILLED if filled >= order.request.size else OrderStatus.OPEN, "")
+
+
+def without_fill(order: Order, size: Decimal) -> Order:
+    """Take back an execution that was laid to an order by weak evidence and was another's: a correction.
+
+    What is left to be known is what was known without it; an order that had no other sign of life is unknown again.
+    """
+    filled = order.filled - size
+    assert filled >= ZERO, "only what was laid to an order is taken back"
+    status = order.status
+    if status in (OrderStatus.FILLED, OrderStatus.OPEN):
+        status = OrderStatus.OPEN if filled > ZERO or order.oid is not None else OrderStatus.UNKNOWN
+    return replace(order, filled=filled, status=status, reason="corrected: a fill laid to it was another order's")
+
+
+def with_death(order: Order, proof: str) -> Order:
+    """Join the proof that an order whose fate was unknown never lived (`domain.unknown`)."""
+    return _joined(order, OrderStatus.DEAD, proof)
 
 
 def with_cancel(order: Order, reason: str) -> Order:

@@ -3,7 +3,8 @@
 Long is positive, short negative, flat is zero. Realised PnL excludes fees; fees and funding
 are kept beside it, so that every dollar has one place. An average price need not be a finite
 decimal: what a partial close realises is rounded, and the close that ends a trade takes what is
-left, so that a trade's PnL is to the last digit what its fills paid and received.
+left, so that a trade's PnL is to the last digit what its fills paid and received. Of a trade
+that was adjusted on the way that cannot be said: some of its fills are not known.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from domain.fills import Fill, split_flip
 from domain.intents import Side
 
 ZERO = Decimal(0)
+
+GAP = "gap"
+"""Exit reason of a trade that ended by fills we do not know."""
 
 _PNL_STEP = Decimal("1E-12")
 """Finer than any price times size, and short enough that sums of realised amounts stay exact."""
@@ -103,9 +107,44 @@ def apply_fill(position: Position, fill: Fill, intent_id: str | None, reason: st
         position, gained = _apply_part(position, part, intent_id)
         realised += gained
         if position.is_flat:
-            closed = _finish(position, part, reason)
+            closed = _finish(position, part.side.opposite, reason)
             position = Position(position.symbol, updated_ms=part.time_ms)
     return PositionStep(position, realised, closed)
+
+
+def adjust(position: Position, size: Decimal, price: Decimal, time_ms: int) -> PositionStep:
+    """Take the venue's word for a position's size where no fill of ours explains it.
+
+    What is there and was not has opened at `price`; what is there no more has closed at its own
+    entry price. So no PnL is invented: nothing is realised here. A position that is gone or has
+    turned around ends its trade with the reason `GAP`, and one that begins here is not ours.
+    """
+    assert price > 0, "an unexplained part is valued at a price"
+    closed: Trade | None = None
+    if not position.is_flat and (size == 0 or (size > 0) != (position.size > 0)):
+        side = position.side
+        position = _without(position, position.size, time_ms)
+        closed = _finish(position, side, GAP)
+        position = Position(position.symbol, updated_ms=time_ms)
+    if abs(size) > abs(position.size):
+        position = _grow(position, size - position.size, price, time_ms, None)
+    elif size != position.size:
+        position = _without(position, position.size - size, time_ms)
+    return PositionStep(position, ZERO, closed)
+
+
+def opened_with(symbol: str, size: Decimal, entry_price: Decimal, at_ms: int) -> Position:
+    """A position that is taken over as it stands: nobody's trade."""
+    return Position(
+        symbol=symbol,
+        size=size,
+        entry_price=entry_price,
+        opened_ms=at_ms,
+        updated_ms=at_ms,
+        peak_size=abs(size),
+        opened_size=abs(size),
+        opened_notional=abs(size) * entry_price,
+    )
 
 
 def apply_funding(position: Position, amount: Decimal) -> Position:
@@ -115,25 +154,10 @@ def apply_funding(position: Position, amount: Decimal) -> Position:
 
 def _apply_part(position: Position, fill: Fill, intent_id: str | None) -> tuple[Position, Decimal]:
     """Apply a fill that does not cross zero."""
+    if position.is_flat or (position.size > 0) == (fill.side is Side.BUY):
+        return _grow(position, fill.signed_size, fill.price, fill.time_ms, intent_id, fill.fee), ZERO
     notional = fill.price * fill.size
     after = position.size + fill.signed_size
-    if position.is_flat or (position.size > 0) == (fill.side is Side.BUY):
-        opened_size = position.opened_size + fill.size
-        opened_notional = position.opened_notional + notional
-        entry = (position.entry_price * abs(position.size) + notional) / abs(after)
-        grown = replace(
-            position,
-            size=after,
-            entry_price=entry,
-            opened_ms=fill.time_ms if position.is_flat else position.opened_ms,
-            updated_ms=fill.time_ms,
-            peak_size=max(position.peak_size, abs(after)),
-            opened_size=opened_size,
-            opened_notional=opened_notional,
-            fees=position.fees + fill.fee,
-            intent_id=intent_id if position.is_flat else position.intent_id,
-        )
-        return grown, ZERO
     closed_notional = position.closed_notional + notional
     if after == 0:
         gained = (closed_notional - position.opened_notional) * position.side.sign - position.realised
@@ -151,12 +175,43 @@ def _apply_part(position: Position, fill: Fill, intent_id: str | None) -> tuple[
     return shrunk, gained
 
 
-def _finish(position: Position, last_fill: Fill, reason: str) -> Trade:
+def _grow(
+    position: Position, change: Decimal, price: Decimal, time_ms: int, intent_id: str | None, fee: Decimal = ZERO
+) -> Position:
+    """More of the same, or the first of a new trip."""
+    notional = price * abs(change)
+    after = position.size + change
+    return replace(
+        position,
+        size=after,
+        entry_price=(position.entry_price * abs(position.size) + notional) / abs(after),
+        opened_ms=time_ms if position.is_flat else position.opened_ms,
+        updated_ms=time_ms,
+        peak_size=max(position.peak_size, abs(after)),
+        opened_size=position.opened_size + abs(change),
+        opened_notional=position.opened_notional + notional,
+        fees=position.fees + fee,
+        intent_id=intent_id if position.is_flat else position.intent_id,
+    )
+
+
+def _without(position: Position, part: Decimal, time_ms: int) -> Position:
+    """A part of a position is gone at what it cost."""
+    return replace(
+        position,
+        size=position.size - part,
+        updated_ms=time_ms,
+        closed_size=position.closed_size + abs(part),
+        closed_notional=position.closed_notional + abs(part) * position.entry_price,
+    )
+
+
+def _finish(position: Position, side: Side, reason: str) -> Trade:
     return Trade(
         symbol=position.symbol,
-        side=last_fill.side.opposite,
+        side=side,
         opened_ms=position.opened_ms,
-        closed_ms=last_fill.time_ms,
+        closed_ms=position.updated_ms,
         size=position.peak_size,
         entry_price=position.opened_notional / position.opened_size,
         exit_price=position.closed_notional / position.closed_size,

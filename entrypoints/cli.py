@@ -20,14 +20,22 @@ _SECTIONS = {
     "Look": {
         "doctor": "Check the set-up: network, clock, key, addresses, files. Sends nothing, changes nothing.",
         "show-trades": "Closed trades of a ledger.",
+        "show-orders": "Orders of a ledger: what was decided, sent, answered and filled.",
+        "show-fills": "Executions of a ledger, and whose they are.",
+        "explain": "One fill, order, intent or trade, back to the candle and the config behind it.",
         "why": "The last decisions on a symbol: every gate with its value and threshold.",
         "show-config": "Every setting and override in force, and where it comes from.",
     },
     "Try": {
         "venue": "Run a local venue that speaks Hyperliquid's protocol, with toy money.",
+        "simulate": "Live through days of trading under faults, in seconds, and check every rule.",
     },
     "Live": {
         "wallet": "The agent's key: put it into a file, see whose it is, try a signature.",
+    },
+    "Ledger": {
+        "db": "The ledger's file: check it.",
+        "recover": "A new ledger in place of a lost one, from what the venue remembers. Sends nothing.",
     },
     "Research": {
         "backtesting": "Run the daemon's engine over candles of the past.",

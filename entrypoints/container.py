@@ -44,12 +44,14 @@ from domain.events import Event
 from domain.instruments import Instrument, Universe
 from entrypoints.gates import GateClosed
 from entrypoints.paths import decisions_path
+from entrypoints.pauses import Pauses
 from entrypoints.rows import Row, dry_live_row, exchange_rules, live_row, paper_row, watch_what_fits
 from entrypoints.screen import Screen
 from entrypoints.venue_connection import VenueConnection
 from ports.candle_history import CandleStore
 from ports.datasets import CandleSet, FundingSet
 from ports.ledger import DecisionLog, Ledger
+from ports.order_encoder import OrderEncoder
 from ports.strategy import Strategy
 from ports.strategy_config import StrategyConfigParser
 
@@ -162,17 +164,28 @@ def refuse_closed(settings: Settings) -> None:
 
 
 def _row(
-    settings: Settings, connection: VenueConnection, manager: StrategyManager, engine: UnifiedEngine, ledger: Ledger
+    settings: Settings,
+    connection: VenueConnection,
+    manager: StrategyManager,
+    engine: UnifiedEngine,
+    pauses: Pauses,
 ) -> Row:
-    # What was executed before the ledger's newest fill is in it, and what before its first day is not ours.
-    floor_ms = ledger.load().newest_fill_ms or connection.clock.now_ms()
     match settings.mode:
         case Mode.PAPER:
             return paper_row(settings, connection, manager, engine)
         case Mode.DRY_LIVE:
-            return dry_live_row(settings, connection, engine, floor_ms)
+            return dry_live_row(settings, connection, engine)
         case Mode.LIVE:
-            return live_row(settings, connection, engine, floor_ms)
+            return live_row(settings, connection, engine, pauses)
+
+
+def _encoder(settings: Settings, connection: VenueConnection) -> OrderEncoder | None:
+    """Who writes orders as they will be signed; the simulated exchange takes them as they are."""
+    if settings.mode is Mode.PAPER:
+        return None
+    from adapters.hyperliquid.encoder import ActionEncoder
+
+    return ActionEncoder(connection.universe, connection.asset_of, settings.vault_address)
 
 
 def _stream_strategy(name: str) -> Strategy:
@@ -268,6 +281,8 @@ def _runner_maker(
     def make(put: Callable[[Event], None]) -> EffectRunner:
         return EffectRunner(
             row.gateway,
+            row.account,
+            row.account_watch.ask,
             sources,
             fetches,
             watch_what_fits(row.feed, row.alerts),
@@ -282,7 +297,12 @@ def _runner_maker(
 
 
 def _companions(
-    row: Row, connection: VenueConnection, engine: UnifiedEngine, sources: CandleSources, fetches: FetchQueue
+    row: Row,
+    connection: VenueConnection,
+    engine: UnifiedEngine,
+    sources: CandleSources,
+    fetches: FetchQueue,
+    pauses: Pauses,
 ) -> Mapping[str, Companion]:
     """Tasks that run as long as the daemon does: those of the row, and the one that checks the stream's candles."""
     audit = CandleAudit(
@@ -292,6 +312,7 @@ def _companions(
         engine.settings.interval,
         watched=lambda: engine.market.watched,
         is_busy=lambda: len(fetches) > 0,
+        every_ms=pauses.audit_ms,
     )
     return {**row.companions, "candle audit": audit.keep}
 
@@ -302,6 +323,7 @@ class DaemonContainer(containers.DeclarativeContainer):
 
     configuration = providers.Dependency(instance_of=Configuration)
     connection = providers.Dependency(instance_of=VenueConnection)
+    pauses = providers.Singleton(Pauses)
     settings = configuration.provided.settings
 
     ledger = providers.Singleton(_ledger, settings)
@@ -310,9 +332,14 @@ class DaemonContainer(containers.DeclarativeContainer):
     strategy = providers.Singleton(_stream_strategy, settings.strategy)
     worker = providers.Singleton(_worker, settings.strategy, settings.strategy_deadline_ms)
     engine = providers.Singleton(
-        UnifiedEngine, providers.Singleton(_engine_settings, settings), universe, strategy, manager
+        UnifiedEngine,
+        providers.Singleton(_engine_settings, settings),
+        universe,
+        strategy,
+        manager,
+        providers.Singleton(_encoder, settings, connection),
     )
-    row = providers.Singleton(_row, settings, connection, manager, engine, ledger)
+    row = providers.Singleton(_row, settings, connection, manager, engine, pauses)
     decisions = providers.Singleton(_decision_log, settings)
     candles = providers.Singleton(_candle_store, settings, universe)
     committer = providers.Singleton(Committer, ledger, decisions, candles)
@@ -332,7 +359,9 @@ class DaemonContainer(containers.DeclarativeContainer):
         screen.provided.show,
         screen.provided.heartbeat,
         settings.heartbeat_secs,
-        providers.Singleton(_companions, row, connection, engine, sources, fetches),
+        providers.Singleton(_companions, row, connection, engine, sources, fetches, pauses),
+        timer_s=pauses.provided.timer_s,
+        config_poll_s=pauses.provided.config_poll_s,
     )
     parts = providers.Singleton(
         DaemonParts,

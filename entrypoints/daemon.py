@@ -17,6 +17,7 @@ from dependency_injector import providers  # noqa: E402
 from config.load import Configuration  # noqa: E402
 from config.overrides_watch import wait_at_start_ms  # noqa: E402
 from config.suggestions import unknown_symbols  # noqa: E402
+from entrypoints.account_lock import account_held  # noqa: E402
 from entrypoints.candle_weight import refuse_too_heavy  # noqa: E402
 from entrypoints.configuration import read_configuration  # noqa: E402
 from entrypoints.container import DaemonContainer, DaemonParts, refuse_closed  # noqa: E402
@@ -46,7 +47,8 @@ def main(arguments: list[str]) -> int:
         configuration = _settled_configuration({"AI_QUANT_FROM_STORE": "1"} if arguments else {})
         refuse_closed(configuration.settings)
         set_up_logging(configuration.settings.log_level.value, configuration.settings.log_format.value)
-        asyncio.run(_trade(configuration))
+        with account_held(configuration.settings):
+            asyncio.run(_trade(configuration))
     except BaseException as error:
         code = exit_code_of(error)
         if code is None:

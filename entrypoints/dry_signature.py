@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from adapters.hyperliquid.action_hash import action_hash
 from adapters.hyperliquid.keys import AgentKey
-from adapters.hyperliquid.signing import Signature, Signer, action_hash
+from adapters.hyperliquid.signing import Signature, Signer
 
 _NOOP = {"type": "noop"}
 _NONCE = 1

@@ -10,7 +10,6 @@ Where Hyperliquid is (main network, test network, a local venue) is the connecti
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,10 +17,10 @@ from adapters.hyperliquid.feed import FeedSettings, HyperliquidFeed
 from adapters.hyperliquid.feed_watch import FeedWatch
 from adapters.hyperliquid.history import HyperliquidHistory
 from adapters.hyperliquid.market_watch import MarketWatch
-from adapters.hyperliquid.sockets import WebSocketTransport
 from adapters.hyperliquid.subscriptions import TooManySubscriptions
 from adapters.logged_alerts import LoggedAlerts
 from adapters.sim.exchange import ExchangeRules
+from application.account_watch import AccountWatch
 from application.engine import UnifiedEngine
 from application.strategy_manager import StrategyManager
 from application.supervisor import Companion
@@ -30,6 +29,7 @@ from domain.events import Event
 from domain.strategy_config import Place
 from entrypoints.catch_up import CatchUp
 from entrypoints.paths import exchange_path, would_path
+from entrypoints.pauses import USUAL, Pauses
 from entrypoints.venue_connection import VenueConnection
 from ports.account import Account
 from ports.alerts import Alerts
@@ -50,6 +50,7 @@ class Row:
     feed: MarketFeed
     gateway: OrderGateway
     account: Account
+    account_watch: AccountWatch
     history: CandleHistory
     alerts: Alerts
     companions: Mapping[str, Companion] = field(default_factory=dict)
@@ -74,36 +75,46 @@ def paper_row(settings: Settings, connection: VenueConnection, manager: Strategy
     identity = {} if connection.local is None else connection.local.identity
     desk = PaperDesk(feed, history, connection.universe, exchange, connection.clock, state_path, identity)
     watches = _watches(settings, connection, alerts, feed, engine)
-    return Row(desk, desk, desk, history, alerts, {"funding rates": lambda _: rates.keep_fresh(), **watches})
+    account_watch = AccountWatch(desk, CatchUp(desk, engine), connection.clock)
+    companions = {"funding rates": lambda _: rates.keep_fresh(), "account watch": account_watch.keep, **watches}
+    return Row(desk, desk, desk, account_watch, history, alerts, companions)
 
 
-def dry_live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEngine, floor_ms: int) -> Row:
+def dry_live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEngine) -> Row:
     """Everything as in live, up to the last step: no signer is made, and nothing here can send."""
     from adapters.hyperliquid.account import HyperliquidAccount
     from adapters.hyperliquid.dry_gateway import DryGateway
-    from adapters.hyperliquid.encoder import OrderEncoder
+    from adapters.hyperliquid.encoder import ActionEncoder
     from entrypoints.line_file import LineFile
 
     alerts = LoggedAlerts()
     user = connection.account_address
     account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
-    catch_up = CatchUp(account, engine, connection.clock, floor_ms)
+    catch_up = CatchUp(account, engine)
+    account_watch = AccountWatch(account, catch_up, connection.clock)
     feed = _feed(settings, connection, engine, alerts, user, catch_up)
     history = HyperliquidHistory(connection.info, connection.universe, connection.clock, connection.skew)
     would = LineFile(would_path(settings))
-    gateway = DryGateway(OrderEncoder(connection.universe, connection.asset_of), would.write)
+    gateway = DryGateway(ActionEncoder(connection.universe, connection.asset_of), would.write)
 
     async def close() -> None:
         would.close()
 
-    return Row(feed, gateway, account, history, alerts, _watches(settings, connection, alerts, feed, engine), close)
+    watches = _watches(settings, connection, alerts, feed, engine)
+    companions = {"account watch": account_watch.keep, **watches}
+    return Row(feed, gateway, account, account_watch, history, alerts, companions, close)
 
 
-def live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEngine, floor_ms: int) -> Row:
+def live_row(
+    settings: Settings,
+    connection: VenueConnection,
+    engine: UnifiedEngine,
+    pauses: Pauses = USUAL,
+) -> Row:
     """Orders are signed and sent."""
     from adapters.hyperliquid.account import HyperliquidAccount
     from adapters.hyperliquid.budget import AddressBudget
-    from adapters.hyperliquid.encoder import OrderEncoder
+    from adapters.hyperliquid.encoder import ActionEncoder
     from adapters.hyperliquid.gateway import GatewaySettings, HyperliquidGateway
     from adapters.hyperliquid.nonces import NonceSource, nonce_path
     from adapters.hyperliquid.signing import Signer
@@ -115,32 +126,35 @@ def live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEng
     nonces = NonceSource(nonce_path(settings.user_dir, settings.network.value, signer.address))
     user = connection.account_address
     account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
-    catch_up = CatchUp(account, engine, connection.clock, floor_ms)
+    catch_up = CatchUp(account, engine)
+    account_watch = AccountWatch(account, catch_up, connection.clock, pauses.account_look_s)
     feed = _feed(settings, connection, engine, alerts, user, catch_up)
     history = HyperliquidHistory(connection.info, connection.universe, connection.clock, connection.skew)
     gateway = HyperliquidGateway(
         connection.transport,
         signer,
         nonces,
-        OrderEncoder(connection.universe, connection.asset_of),
+        ActionEncoder(connection.universe, connection.asset_of),
         connection.budget,
         AddressBudget(),
         connection.info,
         connection.clock,
         GatewaySettings(user=user, vault=settings.vault_address),
         alerts,
+        connection.skew,
     )
     master = settings.account_address or user
     watch = VenueWatch(
         connection.info, connection.clock, alerts, signer=signer.address, account=master, skew=connection.skew
     )
-    watches = _watches(settings, connection, alerts, feed, engine, asks_time=False)
+    watches = _watches(settings, connection, alerts, feed, engine, asks_time=False, pauses=pauses)
 
     async def close() -> None:
         await gateway.close()
         nonces.close()
 
-    return Row(feed, gateway, account, history, alerts, {"venue watch": watch.keep_watch, **watches}, close)
+    companions = {"venue watch": watch.keep_watch, "account watch": account_watch.keep, **watches}
+    return Row(feed, gateway, account, account_watch, history, alerts, companions, close)
 
 
 def exchange_rules(manager: StrategyManager) -> ExchangeRules:
@@ -155,6 +169,7 @@ def _watches(
     engine: UnifiedEngine,
     *,
     asks_time: bool = True,
+    pauses: Pauses = USUAL,
 ) -> dict[str, Companion]:
     """Companions of every row: who is most traded and what time it is at the venue, and whether the feed is alive.
 
@@ -180,6 +195,7 @@ def _watches(
         price_of=lambda symbol: _mid_of(engine, symbol),
         skew_ms=connection.skew,
         pace=scale,
+        every_s=pauses.feed_look_s,
     )
     return {"market watch": market.keep_watch, "feed watch": health.keep_watch}
 
@@ -235,15 +251,15 @@ def _feed(
         return HyperliquidFeed(
             connection.universe,
             settings.interval,
-            WebSocketTransport(connection.endpoint.ws_url),
+            connection.sockets(),
             connection.clock,
             wanted,
             connection.sentinel,
             alerts,
             catch_up,
-            random.Random(),
+            connection.chance,
             connection.skew,
-            WebSocketTransport(connection.endpoint.ws_url, rest_ms=round(settings.ws_rest_ms / settings.time_scale)),
+            connection.sockets(round(settings.ws_rest_ms / settings.time_scale)),
         )
     except TooManySubscriptions as error:
         raise ConfigError([ConfigProblem(Place("environment"), "AI_QUANT_SYMBOLS", str(error))]) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from adapters.clocks import SystemClock
@@ -14,6 +14,8 @@ from adapters.hyperliquid.http_pool import RequestsTransport
 from adapters.hyperliquid.key_watch import KeyWatch
 from adapters.hyperliquid.keys import AgentKey, load_agent_key
 from adapters.hyperliquid.rest import InfoClient
+from adapters.hyperliquid.sockets import WebSocketTransport
+from adapters.hyperliquid.transport import HttpTransport, SocketTransport
 from adapters.hyperliquid.universe import UnknownDexes, UnknownSymbols, VenueMarkets, read_universe
 from adapters.hyperliquid.venue_skew import VenueSkew
 from adapters.hyperliquid.watch import look_at_clock
@@ -49,7 +51,7 @@ class VenueConnection:
 
     endpoint: Endpoint
     clock: Clock
-    transport: RequestsTransport
+    transport: HttpTransport
     budget: WeightBudget
     info: InfoClient
     sentinel: DriftSentinel
@@ -65,11 +67,20 @@ class VenueConnection:
     """Whose account it is about: the master, sub-account or vault; None where no account is needed."""
     key: AgentKey | None = None
     """Only where orders are signed."""
+    open_sockets: Callable[[int], SocketTransport] | None = None
+    """What opens WebSockets, by the rest between two reads (ms); None: the network."""
+    chance: random.Random = field(default_factory=random.Random)
+    """What jitters the feed's reconnects."""
 
     @property
     def account_address(self) -> str:
         assert self.account is not None, "this row connects with an account"
         return self.account
+
+    def sockets(self, rest_ms: int = 0) -> SocketTransport:
+        if self.open_sockets is not None:
+            return self.open_sockets(rest_ms)
+        return WebSocketTransport(self.endpoint.ws_url, rest_ms=rest_ms)
 
     async def close(self) -> None:
         await self.transport.close()

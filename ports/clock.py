@@ -11,7 +11,7 @@ class Clock(Protocol):
     def now_ms(self) -> int:
         """UTC epoch milliseconds in the market's world: the system's time, or a simulated one.
 
-        May jump where the system's clock is set; whoever orders events by it keeps the latest.
+        It only goes forward, also where the system's clock is set, and may be off the venue's time.
         """
         ...
 

@@ -31,3 +31,12 @@ class OrderGateway(Protocol):
         Raises `VenueUnavailable` when the request did not get through.
         """
         ...
+
+    async def burn(self, nonce: int) -> bool:
+        """Use up the nonce of an attempt whose fate is not known, by something that does nothing.
+
+        True once it is certain that nothing signed with it can be accepted any more, whoever used it up: that says
+        nothing about whether the attempt was accepted before. Asking again is harmless. Raises `VenueUnavailable` when
+        nothing was sent.
+        """
+        ...

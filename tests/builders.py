@@ -7,13 +7,15 @@ from decimal import Decimal
 from typing import Any
 
 from application.live_oms import Wish
+from application.portfolio import Portfolio
 from domain.candles import Interval
 from domain.confidence import Confidence
 from domain.exits import ExitState, Holding
-from domain.fills import Fill
+from domain.fills import Fill, FillCause
 from domain.instruments import Instrument, single_tier
 from domain.intents import Action, IntentKey, OrderIntent, Side, TimeInForce, request_for
 from domain.orders import Order
+from domain.positions import Position, PositionStep, apply_fill, apply_funding
 from domain.signals import FeatureRow
 from domain.strategy_config import RiskConfig, StrategyBook, SymbolConfig, book_of
 
@@ -38,7 +40,7 @@ def make_fill(
     time_ms: int = T0,
     fee: str | Decimal = "0",
     hash: str = "",
-    liquidation: bool = False,
+    cause: FillCause = FillCause.ORDER,
 ) -> Fill:
     return Fill(
         symbol=symbol,
@@ -52,8 +54,24 @@ def make_fill(
         fee=Decimal(fee),
         start_position=None,
         hash=hash,
-        liquidation=liquidation,
+        cause=cause,
     )
+
+
+def book_fill(portfolio: Portfolio, fill: Fill, intent_id: str | None, reason: str) -> PositionStep:
+    """Let a portfolio hold what a fill makes of it, as the fill desk does."""
+    step = apply_fill(portfolio.position(fill.symbol), fill, intent_id, reason)
+    portfolio.newest_fill_ms = max(portfolio.newest_fill_ms, fill.time_ms)
+    portfolio.put(step.position)
+    portfolio.earn(step.realised, fill.fee)
+    return step
+
+
+def book_funding(portfolio: Portfolio, symbol: str, amount_usd: Decimal) -> Position:
+    position = apply_funding(portfolio.position(symbol), amount_usd)
+    portfolio.put(position)
+    portfolio.be_paid(amount_usd)
+    return position
 
 
 def make_key(symbol: str = "BTC", action: Action = Action.OPEN, open_ms: int = T0, ordinal: int = 0) -> IntentKey:

@@ -33,9 +33,10 @@ from domain.instruments import Universe
 from domain.intents import OrderRequest
 from domain.orders import Rejected, RejectReason, SubmitOutcome
 from domain.signals import Analyses
+from entrypoints.simulation.jumping_time import InlineExecutor, LoopClock
 from ports.candle_history import CandleHistory, CandleStore, HistoryUnavailable
 from tests.engine_builders import ScriptedStrategy, manager_of
-from tests.jumping_time import InlineExecutor, LoopClock
+from tests.quiet_account import QuietAccount, ask_nobody
 
 GRACE_MS = 1_000
 Numbers = tuple[float, float, float, float, float]
@@ -272,6 +273,9 @@ class NoOrders:
 
     async def cancel(self, symbol: str, cloid: str) -> None: ...
 
+    async def burn(self, nonce: int) -> bool:
+        return True
+
 
 @dataclass(slots=True)
 class Told:
@@ -315,6 +319,8 @@ class Middle:
         self.fetches = FetchQueue()
         self.runner = EffectRunner(
             NoOrders(),
+            QuietAccount(),
+            ask_nobody,
             self.sources,
             self.fetches,
             lambda symbols, exit_symbols: None,

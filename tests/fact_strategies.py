@@ -17,18 +17,28 @@ from domain.facts import (
     AnchorSet,
     CashSet,
     ConfigTaken,
+    CursorMoved,
+    DifferenceClosed,
+    DifferenceOpened,
+    EvidenceKind,
+    EvidenceRecorded,
     ExitStateChanged,
     FillRecorded,
+    FillRevised,
     FundingRecorded,
+    GapClosed,
+    GapOpened,
     IntentRecorded,
     LedgerFact,
     OrderChanged,
+    PositionAdjusted,
     PositionChanged,
     RiskChanged,
     TradeClosed,
+    TradeWithdrawn,
 )
-from domain.fills import MatchedVia
-from domain.intents import Action, Side
+from domain.fills import FillCause, MatchedVia
+from domain.intents import Action, Payload, Side
 from domain.orders import OrderStatus
 from domain.positions import Position
 from domain.risk import RiskState
@@ -91,18 +101,24 @@ def _plausible_fact(
     kind: type, symbol: str, number: int, amount: Decimal, action: Action, status: OrderStatus, choice: bool
 ) -> LedgerFact:
     decision = intent(symbol, T0 + 60_000 * (number % 2), action)
-    order = replace(order_for(decision, 1 + number // 2), status=status, filled=abs(amount), oid=number)
+    order = order_for(decision, 1 + number // 2)
+    if order.attempt > 1:
+        sealed = Payload(T0 + 2 * number, T0 + 10_000, '{"type":"order"}', "ab12")
+        order = replace(order, request=replace(order.request, payload=sealed))
+    order = replace(order, status=status, filled=abs(amount), oid=number)
     owner = decision.intent_id if choice else None
     if kind is IntentRecorded:
         return IntentRecorded(decision, order)
     if kind is OrderChanged:
         return OrderChanged(order, T0 + number)
     if kind is FillRecorded:
-        fill = replace(filled(order, tid=number).fill, fee=amount)
+        fill = replace(filled(order, tid=number).fill, fee=amount, cause=list(FillCause)[number % len(FillCause)])
         return FillRecorded(fill, owner, MatchedVia.OID, amount, "signal", number)
     if kind is TradeClosed:
         closed = trade(symbol, T0 + number, "signal_flip" if number == 1 else "stop_loss")
-        return TradeClosed(replace(closed, side=list(Side)[number % 2], intent_id=owner, pnl=amount), "{}", number)
+        return TradeClosed(
+            replace(closed, side=list(Side)[number % 2], intent_id=owner, pnl=amount), "{}", number, str(number)
+        )
     if kind is PositionChanged:
         return PositionChanged(Position(symbol, amount, amount, number))
     if kind is FundingRecorded:
@@ -115,5 +131,24 @@ def _plausible_fact(
         return AnchorSet(symbol, Interval.M1 if choice else Interval.H1, T0 + number)
     if kind is CashSet:
         return CashSet(amount, T0)
+    if kind is EvidenceRecorded:
+        return EvidenceRecorded(order.request.cloid, list(EvidenceKind)[number], T0, "seen", T0 + number)
+    if kind is FillRevised:
+        trade_id = filled(order, tid=number).fill.trade_id
+        return FillRevised(trade_id, owner, MatchedVia.STATUS, amount, "signal", T0)
+    if kind is PositionAdjusted:
+        return PositionAdjusted(symbol, Decimal(0), amount, abs(amount), T0 + number, "opening_balance")
+    if kind is GapOpened:
+        return GapOpened(symbol, "one" if choice else None, str(number), amount, amount, T0, T0 + number)
+    if kind is GapClosed:
+        return GapClosed(str(number), "the missing fills came", T0 + number)
+    if kind is TradeWithdrawn:
+        return TradeWithdrawn(str(number), T0)
+    if kind is DifferenceOpened:
+        return DifferenceOpened(f"position:{symbol}:{number}", "position", symbol, "1", "2", "unknown", T0 + number)
+    if kind is DifferenceClosed:
+        return DifferenceClosed(f"position:{symbol}:{number}", "they agree again", T0 + number)
+    if kind is CursorMoved:
+        return CursorMoved("fills_read" if choice else "born", T0 + number)
     assert kind is ConfigTaken, f"{kind} is drawn and not made"
     return ConfigTaken(str(number), "overrides.yaml", "", ("a problem",) if choice else (), T0)

@@ -16,9 +16,9 @@ from adapters.hyperliquid.transport import NotSentError, SocketClosedError
 from domain.candles import Interval
 from domain.events import CandleStreams, Event
 from domain.instruments import Universe
+from entrypoints.simulation.jumping_time import LoopClock
 from ports.market_feed import MarketFeed
 from tests.builders import make_instrument
-from tests.jumping_time import LoopClock
 
 T0 = 1_790_232_180_000
 ME = "0x" + 40 * "a"

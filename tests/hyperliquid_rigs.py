@@ -7,8 +7,9 @@ import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import requests
 from adapters.clocks import ManualClock, SystemClock
 from adapters.hyperliquid.account import HyperliquidAccount
 from adapters.hyperliquid.budget import AddressBudget, WeightBudget
-from adapters.hyperliquid.encoder import OrderEncoder
+from adapters.hyperliquid.encoder import ActionEncoder
 from adapters.hyperliquid.gateway import GatewaySettings, HyperliquidGateway
 from adapters.hyperliquid.http_pool import RequestsTransport
 from adapters.hyperliquid.keys import AgentKey
@@ -26,9 +27,10 @@ from adapters.hyperliquid.rest import InfoClient
 from adapters.hyperliquid.signing import Signer
 from adapters.hyperliquid.transport import HttpReply
 from adapters.hyperliquid.universe import read_universe
+from adapters.hyperliquid.wire_account import decode_asset_settings
 from domain.field_rules import SecretText
 from domain.instruments import Instrument, PriceRounding, Universe, single_tier
-from domain.intents import OrderRequest, Side, TimeInForce, Trigger, cloid_of
+from domain.intents import OrderRequest, Side, TimeInForce, Trigger, cloid_of, next_nonce
 from ports.clock import Clock
 from tests.daemon_process import PATIENCE_S
 
@@ -36,6 +38,8 @@ NOW_MS = 1_767_571_200_000
 USER = "0x" + "ab" * 20
 UNIVERSE = Universe(Instrument(symbol, 3, single_tier(40)) for symbol in ("BTC", "ETH", "SOL"))
 ASSET_OF = {"BTC": 0, "ETH": 4, "SOL": 5}
+ENCODER = ActionEncoder(UNIVERSE, ASSET_OF)
+_NONCES = count()
 
 Exchange = Callable[[dict[str, Any]], HttpReply | Exception]
 Info = Callable[[dict[str, Any]], HttpReply | Exception]
@@ -45,8 +49,15 @@ def cloid(number: int) -> str:
     return cloid_of(f"intent {number}", 1, b"\x07\x07")
 
 
-def order_request(number: int = 1, **changes: Any) -> OrderRequest:
-    """A market buy of 0.01 BTC unless told otherwise."""
+def order_request(
+    number: int = 1,
+    *,
+    encoder: ActionEncoder | None = ENCODER,
+    at_ms: int = NOW_MS,
+    nonce: int | None = None,
+    **changes: Any,
+) -> OrderRequest:
+    """A market buy of 0.01 BTC unless told otherwise, decided at `at_ms`; without an encoder nothing is signed."""
     terms: dict[str, Any] = {
         "cloid": cloid(number),
         "intent_id": f"intent {number}",
@@ -59,7 +70,20 @@ def order_request(number: int = 1, **changes: Any) -> OrderRequest:
         "trigger": None,
         "leverage": Decimal(3),
     }
-    return OrderRequest(**(terms | changes))
+    request = OrderRequest(**(terms | changes))
+    if encoder is None:
+        return request
+    expires_ms = at_ms + 10_000
+    if request.deadline_ms is not None:
+        expires_ms = min(expires_ms, request.deadline_ms)
+    if nonce is None:
+        nonce = next_nonce(at_ms + 2 * next(_NONCES), at_ms)
+    return replace(request, payload=encoder.payload(request, nonce, expires_ms))
+
+
+def nonce_of(request: OrderRequest) -> int:
+    assert request.payload is not None, "it was written down to be signed"
+    return request.payload.nonce
 
 
 def reply(body: object, status: int = 200) -> HttpReply:
@@ -112,12 +136,15 @@ class ToldTransport:
         self.exchange: Exchange = accept_all
         self.info: Info = calm_info
         self.actions: list[dict[str, Any]] = []
+        self.urgent: list[bool] = []
+        """Of each action."""
         self.asked: list[dict[str, Any]] = []
 
-    async def post(self, path: str, body: bytes, timeout_s: float) -> HttpReply:
+    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
         sent = json.loads(body)
         if path == "/exchange":
             self.actions.append(sent)
+            self.urgent.append(urgent)
             answer = self.exchange(sent)
         else:
             self.asked.append(sent)
@@ -133,8 +160,12 @@ class ToldTransport:
         """What the actions were, in order of arrival."""
         return [sent["action"]["type"] for sent in self.actions]
 
-    def cloids(self, place: int) -> list[str]:
-        return [order["c"] for order in self.actions[place]["action"]["orders"]]
+    @property
+    def cloids(self) -> list[str]:
+        """Of the orders that came, in order of arrival: one per action."""
+        orders = [sent["action"]["orders"] for sent in self.actions if sent["action"]["type"] == "order"]
+        assert all(len(each) == 1 for each in orders), "an order has an action of its own"
+        return [order["c"] for (order,) in orders]
 
 
 class PlainSigner:
@@ -145,11 +176,13 @@ class PlainSigner:
 
 
 class CountedNonces:
+    """Odd ones, as `NonceSource` gives them."""
+
     def __init__(self) -> None:
         self.last = 0
 
     def next(self, now_ms: int) -> int:
-        self.last = max(self.last + 1, now_ms)
+        self.last = max(self.last + 1, now_ms) | 1
         return self.last
 
 
@@ -180,7 +213,7 @@ class ToldRig:
         self.info = InfoClient(self.transport, self.budget, self.clock, pause_s=0.0, chance=random.Random(1))
         self.alerts = KeptAlerts()
         self.sentinel = KeptDrift()
-        self.encoder = OrderEncoder(UNIVERSE, ASSET_OF)
+        self.encoder = ENCODER
         self.gateway = HyperliquidGateway(
             self.transport,
             PlainSigner(),
@@ -248,6 +281,11 @@ class VenueControl:
         """The oids that ever stood under a cloid."""
         return {row["oid"] for row in self.log("order") if row.get("cloid") == wanted}
 
+    def lived(self, wanted: str) -> bool:
+        """Whether the venue ever held an order of that cloid (a rejected one has an oid, too)."""
+        rows = [row for row in self.log("order") if row.get("cloid") == wanted]
+        return any(not row["status"].endswith("ejected") for row in rows)
+
     def requests_of(self, wanted: str) -> int:
         """How many requests with a cloid's order in them reached the venue."""
         return sum(f'"c":"{wanted}"' in json.dumps(row, separators=(",", ":")) for row in self.log("request"))
@@ -268,6 +306,7 @@ class VenueRig:
     account: HyperliquidAccount
     info: InfoClient
     universe: Universe
+    encoder: ActionEncoder
     clock: Clock
     alerts: KeptAlerts
     sentinel: KeptDrift
@@ -288,8 +327,15 @@ class VenueRig:
             kind, off = trigger
             price = instrument.round_price(mid * (1 + Decimal(off) / 100), PriceRounding.DOWN)
             trigger = Trigger(kind, price)
-        terms = {"symbol": symbol, "size": size, "limit_price": instrument.round_price(limit, rounding)}
-        return order_request(number, **(terms | {"trigger": trigger} | changes))
+        terms: dict[str, Any] = {"symbol": symbol, "size": size, "trigger": trigger}
+        terms["limit_price"] = instrument.round_price(limit, rounding)
+        moment: dict[str, Any] = {"encoder": self.encoder, "at_ms": self.clock.now_ms()}
+        return order_request(number, **(moment | terms | changes))
+
+    async def leverage(self, symbol: str = "BTC") -> int:
+        """What is set at the venue."""
+        body = await self.info.ask({"type": "activeAssetData", "user": self.control.user, "coin": symbol})
+        return decode_asset_settings(body).leverage
 
     async def position(self, symbol: str) -> Decimal:
         body = await self.info.ask({"type": "clearinghouseState", "user": self.control.user})
@@ -311,11 +357,12 @@ async def venue_rig(
     alerts, sentinel = KeptAlerts(), KeptDrift()
     try:
         markets = await read_universe(info)
+        encoder = ActionEncoder(markets.universe, markets.asset_of)
         gateway = HyperliquidGateway(
             transport,
             Signer(AgentKey(SecretText(control.key.removeprefix("0x")), "a test"), is_mainnet=False),
             nonces,
-            OrderEncoder(markets.universe, markets.asset_of),
+            encoder,
             budget,
             AddressBudget(),
             info,
@@ -324,7 +371,7 @@ async def venue_rig(
             alerts,
         )
         account = HyperliquidAccount(info, control.user, sentinel, clock)
-        yield VenueRig(control, transport, gateway, account, info, markets.universe, clock, alerts, sentinel)
+        yield VenueRig(control, transport, gateway, account, info, markets.universe, encoder, clock, alerts, sentinel)
         await gateway.close()
     finally:
         nonces.close()

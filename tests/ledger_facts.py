@@ -11,15 +11,25 @@ from domain.facts import (
     AnchorSet,
     CashSet,
     ConfigTaken,
+    CursorMoved,
+    DifferenceClosed,
+    DifferenceOpened,
+    EvidenceKind,
+    EvidenceRecorded,
     ExitStateChanged,
     FillRecorded,
+    FillRevised,
     FundingRecorded,
+    GapClosed,
+    GapOpened,
     IntentRecorded,
     LedgerFact,
     OrderChanged,
+    PositionAdjusted,
     PositionChanged,
     RiskChanged,
     TradeClosed,
+    TradeWithdrawn,
 )
 from domain.fills import Fill, MatchedVia
 from domain.intents import (
@@ -140,4 +150,22 @@ def story() -> list[LedgerFact]:
         filled(other.order, "0.4", tid=902),
         PositionChanged(Position("ETH", Decimal("-0.4"), Decimal("3000"), T0, T0, intent_id=other.intent.intent_id)),
         ExitStateChanged("ETH", exit_state("ETH", locked_stop=2999.5)),
+    ]
+
+
+def troubles() -> list[LedgerFact]:
+    """What a troubled hour leaves after the story: an unknown order, a missing fill, a difference, a cursor."""
+    opened = recorded(intent("ETH", T0 + 60_000))
+    fill = filled(opened.order, "0.4", tid=902).fill
+    return [
+        EvidenceRecorded(opened.order.request.cloid, EvidenceKind.ABSENT, T0 + 200, "unknown by its id", T0 + 210),
+        GapOpened("ETH", None, fill.trade_id, Decimal(0), Decimal("0.1"), fill.time_ms, T0 + 800_000),
+        GapClosed(fill.trade_id, "the missing fills came", T0 + 801_000),
+        FillRevised(fill.trade_id, None, MatchedVia.EXTERNAL, Decimal("1.5"), "manual", T0 + 802_000),
+        TradeClosed(trade("ETH", T0 + 803_000), "{}", 42, "closing"),
+        TradeWithdrawn("closing", T0 + 804_000),
+        PositionAdjusted("SOL", Decimal(0), Decimal(-7), Decimal("20.5"), T0, "opening_balance"),
+        DifferenceOpened("position:ETH", "position", "ETH", "-0.4", "-0.5", "fills are missing", T0 + 805_000),
+        DifferenceClosed("position:ETH", "they agree again", T0 + 806_000),
+        CursorMoved("fills_read", T0 + 807_000),
     ]

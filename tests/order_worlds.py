@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import signal
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from adapters.clocks import ScaledClock, SystemClock
+from adapters.hyperliquid.encoder import ActionEncoder
 from adapters.sim.exchange import ExchangeRules, SimExchange
 from adapters.sim.market import SimMarket
 from adapters.sim.paper_desk import PaperDesk
@@ -27,6 +29,7 @@ from domain.intents import OrderRequest, Side, Trigger
 from ports.account import Account
 from ports.order_gateway import OrderGateway
 from tests.hyperliquid_rigs import VenueControl, order_request, venue_rig
+from tests.venue_process import venue
 
 CASH_USD = Decimal(10_000)
 _NUMBERS = itertools.count(1)
@@ -38,6 +41,7 @@ class World(ABC):
     gateway: OrderGateway
     account: Account
     universe: Universe
+    encoder: ActionEncoder | None = None
 
     @abstractmethod
     async def mid(self, symbol: str) -> Decimal: ...
@@ -54,12 +58,16 @@ class World(ABC):
         if (wanted := changes.pop("trigger", None)) is not None:
             price = instrument.round_price(mid * (1 + Decimal(wanted[1]) / 100), PriceRounding.DOWN)
             changes["trigger"] = Trigger(wanted[0], price)
-        terms = {
+        terms: dict[str, Any] = {
             "symbol": symbol,
             "size": instrument.round_size(Decimal(usd) / mid) + instrument.size_step,
             "limit_price": instrument.round_price(limit, PriceRounding.UP if side is Side.BUY else PriceRounding.DOWN),
         }
-        return order_request(next(_NUMBERS), **(terms | changes))
+        return order_request(next(_NUMBERS), encoder=self.encoder, at_ms=self.now_ms(), **(terms | changes))
+
+    def nonce_of(self, request: OrderRequest) -> int:
+        """Under which it is signed; any one where nothing is."""
+        return self.now_ms() if request.payload is None else request.payload.nonce
 
     async def told(self, *cloids: str, since_ms: int | None = None) -> list[Event]:
         since = self.now_ms() - 60_000 if since_ms is None else since_ms
@@ -135,6 +143,7 @@ class HyperliquidWorld(World):
     def __init__(self, rig: Any) -> None:
         self.rig = rig
         self.gateway, self.account, self.universe = rig.gateway, rig.account, rig.universe
+        self.encoder = rig.encoder
 
     async def mid(self, symbol: str) -> Decimal:
         mid: Decimal = await self.rig.mid(symbol)
@@ -142,6 +151,15 @@ class HyperliquidWorld(World):
 
     def now_ms(self) -> int:
         return SystemClock().now_ms()
+
+
+@contextlib.contextmanager
+def contract_venue(folder: Path) -> Iterator[VenueControl]:
+    """A venue process with an account for every test of a suite."""
+    options = ("--symbols", "4", "--accounts", "60", "--block", "20", "--no-limits")
+    with venue(folder, *options) as (process, ready):
+        yield VenueControl(ready)
+        assert process.end(signal.SIGTERM) == 0, process.err
 
 
 @contextlib.asynccontextmanager

@@ -24,6 +24,9 @@ PER_MINUTE = 600
 """Half of the venue's 1,200."""
 RESERVE = 100
 """Of it, what only emergencies may use: as many cancels and exits a minute."""
+EMERGENCY_PAUSE_MS = 500
+"""The longest that emergencies wait after a 429. We plan for half of what the venue grants, so a 429 is most likely
+somebody else's doing on this IP, and an exit that is refused once more costs less than one that waits."""
 OVERDUE_MS = 2 * MINUTE_MS
 RECHECK_S = 1.0
 """Real seconds after which the first in line looks at the clock, however it was set meanwhile."""
@@ -69,6 +72,8 @@ class WeightBudget:
         self._lanes: dict[Lane, deque[_Waiter]] = {lane: deque() for lane in Lane}
         self._hungry_since: dict[Lane, int] = {}
         self._paused_until_ms: int | None = None
+        self._emergencies_from_ms = 0
+        """Never later than the end of the pause."""
         self._now_ms = clock.now_ms()
         self._watch: asyncio.Task[None] | None = None
         """Runs while somebody waits."""
@@ -98,9 +103,12 @@ class WeightBudget:
             raise
 
     def pause(self, for_ms: int) -> None:
-        """Let nothing through for so long: the venue says that this IP has asked too much."""
-        until_ms = self._time() + for_ms
+        """Let nothing through for so long, emergencies for `EMERGENCY_PAUSE_MS` at most: the venue says that this IP
+        has asked too much."""
+        now_ms = self._time()
+        until_ms = now_ms + for_ms
         self._paused_until_ms = max(until_ms, self._paused_until_ms or until_ms)
+        self._emergencies_from_ms = max(self._emergencies_from_ms, now_ms + min(for_ms, EMERGENCY_PAUSE_MS))
 
     @property
     def used(self) -> int:
@@ -144,7 +152,15 @@ class WeightBudget:
         return self._lanes[first][0]
 
     def _has_room(self, waiter: _Waiter) -> bool:
-        return self._paused_until_ms is None and self._used + waiter.weight <= self._bound(waiter.lane)
+        if self._pause_end_ms(waiter.lane) > self._now_ms:
+            return False
+        return self._used + waiter.weight <= self._bound(waiter.lane)
+
+    def _pause_end_ms(self, lane: Lane) -> int:
+        """From when on this lane is served again; long ago where nothing is paused."""
+        if self._paused_until_ms is None:
+            return 0
+        return self._emergencies_from_ms if lane is Lane.EMERGENCY else self._paused_until_ms
 
     def _bound(self, lane: Lane) -> int:
         return self._per_minute if lane is Lane.EMERGENCY else self._per_minute - self._reserve
@@ -194,7 +210,7 @@ class WeightBudget:
     def _room_ms(self, waiter: _Waiter) -> int:
         """When there is room for the first in line, if nobody comes before it."""
         excess = self._used + waiter.weight - self._bound(waiter.lane)
-        due_ms = self._paused_until_ms if self._paused_until_ms is not None else self._now_ms
+        due_ms = max(self._now_ms, self._pause_end_ms(waiter.lane))
         for entry in self._entries:
             if excess <= 0:
                 break
@@ -215,6 +231,7 @@ class WeightBudget:
                 self._hungry_since[lane] -= back_ms
             if self._paused_until_ms is not None:
                 self._paused_until_ms -= back_ms
+                self._emergencies_from_ms -= back_ms
         self._now_ms = now_ms
         while self._entries and self._entries[0].at_ms <= now_ms - MINUTE_MS:
             self._used -= self._entries.popleft().weight

@@ -14,7 +14,7 @@ from domain.orders import SubmitOutcome, Would
 
 
 class BuildsActions(Protocol):
-    def order(self, requests: Sequence[OrderRequest]) -> Mapping[str, object]: ...
+    def order(self, request: OrderRequest) -> Mapping[str, object]: ...
 
     def cancel(self, pairs: Sequence[tuple[str, str]]) -> Mapping[str, object]: ...
 
@@ -27,11 +27,15 @@ class DryGateway:
         self._write = write
 
     async def submit(self, request: OrderRequest) -> SubmitOutcome:
-        self._note(self._encoder.order([request]), leverage=str(request.leverage), deadline_ms=request.deadline_ms)
+        self._note(self._encoder.order(request), leverage=str(request.leverage), deadline_ms=request.deadline_ms)
         return Would()
 
     async def cancel(self, symbol: str, cloid: str) -> None:
         self._note(self._encoder.cancel([(symbol, cloid)]))
+
+    async def burn(self, nonce: int) -> bool:
+        """Nothing was ever signed with it."""
+        return True
 
     def _note(self, action: Mapping[str, object], **more: object) -> None:
         self._write(json.dumps({"would": action, **more}, separators=(",", ":")))

@@ -9,11 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+import msgspec
+
+from adapters.hyperliquid.action_hash import action_hash
 from domain.instruments import Instrument, Universe
-from domain.intents import OrderRequest, TimeInForce, Trigger
+from domain.intents import OrderRequest, Payload, TimeInForce, Trigger
 
 MAX_PER_ACTION = 200
-"""More orders or cancels in one action are refused as a whole."""
+"""More cancels in one action are refused as a whole."""
 
 _TIF = {TimeInForce.IOC: "Ioc", TimeInForce.GTC: "Gtc", TimeInForce.ALO: "Alo"}
 _CLOID = re.compile(r"0x[0-9a-f]{32}")
@@ -36,18 +39,26 @@ def wire_number(value: Decimal) -> str:
     return text
 
 
-class OrderEncoder:
-    """Builds actions for one network: `asset_of` is that network's numbering of the symbols."""
+class ActionEncoder:
+    """Builds actions for one network: `asset_of` is that network's numbering of the symbols.
 
-    def __init__(self, universe: Universe, asset_of: Mapping[str, int]) -> None:
+    `vault` is named in what is signed, where the agent's master trades for somebody else.
+    """
+
+    def __init__(self, universe: Universe, asset_of: Mapping[str, int], vault: str | None = None) -> None:
         self._universe = universe
         self._asset_of = dict(asset_of)
+        self._vault = vault
 
-    def order(self, requests: Sequence[OrderRequest]) -> Action:
-        """Independent orders in one action, in this order. A market order is an IOC with the request's own limit."""
-        assert 1 <= len(requests) <= MAX_PER_ACTION, "an action has 1 to 200 orders"
-        assert len({request.cloid for request in requests}) == len(requests), "a cloid stands in an action once"
-        return {"type": "order", "orders": [self._order(request) for request in requests], "grouping": "na"}
+    def payload(self, request: OrderRequest, nonce: int, expires_ms: int) -> Payload:
+        """See `OrderEncoder`: one order in an action of its own, so that its nonce answers for it alone."""
+        action = self.order(request)
+        digest = action_hash(action, nonce, self._vault, expires_ms).hex()
+        return Payload(nonce, expires_ms, msgspec.json.encode(action).decode(), digest)
+
+    def order(self, request: OrderRequest) -> Action:
+        """A market order is an IOC with the request's own limit."""
+        return {"type": "order", "orders": [self._order(request)], "grouping": "na"}
 
     def cancel(self, pairs: Sequence[tuple[str, str]]) -> Action:
         """Cancel orders by (symbol, cloid)."""

@@ -1,57 +1,61 @@
 """Orders and cancels on their way to Hyperliquid's `/exchange`.
 
-What is submitted in one turn of the loop (or one window) leaves together: cancels in an action of their own first, then
-exits, post-only entries, other entries. Actions do not wait for each other's answers. An entry first needs its leverage
-set and room in the address's request budget; an exit needs neither.
+What is submitted in one turn of the loop (or one window) leaves in this order: cancels, in one action, then each order
+in an action of its own: exits, post-only entries, other entries. Nothing waits for another's answer. An entry first
+needs its leverage set and room in the address's request budget; an exit needs neither.
 
-An action is signed once and sent once. `expiresAfter` bounds how late an order can still land: nothing here ever
-concludes from time or errors that it has not.
+An order's payload was decided and written down with it, nonce and expiry included; it is signed once and sent once.
+The expiry bounds how late it can still land: nothing here ever concludes from time or errors that it has not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
+import msgspec
+
+from adapters.hyperliquid.action_hash import action_hash
 from adapters.hyperliquid.budget import AddressBudget, Lane, Purpose, WeightBudget
-from adapters.hyperliquid.encoder import OrderEncoder
+from adapters.hyperliquid.encoder import ActionEncoder
 from adapters.hyperliquid.heard import DecodeError
 from adapters.hyperliquid.leverage import AccountLeverage, AsksInfo, LeverageRefused
 from adapters.hyperliquid.outcomes import (
     action_problem,
     came_too_late,
     cancel_problems,
-    order_outcomes,
+    is_burned,
+    order_outcome,
     refused_text,
     spent_requests,
 )
 from adapters.hyperliquid.sending import ActionSender, GivesNonces, Sent, SignsActions, action_weight
 from adapters.hyperliquid.transport import HttpTransport
 from adapters.hyperliquid.wire_account import decode_rate_limit
-from domain.intents import OrderRequest, TimeInForce
+from domain.intents import OrderRequest, Payload, TimeInForce
 from domain.orders import SubmitOutcome, Unknown
 from ports.alerts import Alerts
 from ports.clock import Clock
 from ports.order_gateway import VenueUnavailable
 
-ENTRIES_PER_ACTION = 39
-"""Orders or cancels: with one more the action would weigh 2."""
+CANCELS_PER_ACTION = 39
+"""With one more the action would weigh 2."""
 
 BUDGET_AGAIN_MS = 60_000
 """How often the venue is asked about the address's budget while entries are refused for it."""
 
 RATE_PAUSE_MS = 2_000
-"""After a 429 nothing is sent or asked for so long, in market time."""
+"""After a 429 nothing but emergencies is sent or asked for so long, in market time."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """`user` is the account that trades; `vault` names it in actions where the agent's master is somebody else.
 
-    Times of the market: `expires_after_ms`. Real ones: `batch_window_ms` (0 is one turn of the loop), `timeout_s`.
+    Times of the market: `expires_after_ms`, of a change of leverage. Real ones: `batch_window_ms` (0 is one turn of the
+    loop), `timeout_s`.
     """
 
     user: str
@@ -97,14 +101,16 @@ class HyperliquidGateway:
         transport: HttpTransport,
         signer: SignsActions,
         nonces: GivesNonces,
-        encoder: OrderEncoder,
+        encoder: ActionEncoder,
         budget: WeightBudget,
         address_budget: AddressBudget,
         info: AsksInfo,
         clock: Clock,
         settings: GatewaySettings,
         alerts: Alerts,
+        skew_ms: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`skew_ms` tells how far the venue's time is ahead of `clock`: by it orders expire."""
         self._sender = ActionSender(transport, signer, nonces, clock, settings.vault, settings.timeout_s)
         self._encoder = encoder
         self._budget = budget
@@ -113,6 +119,7 @@ class HyperliquidGateway:
         self._clock = clock
         self._settings = settings
         self._alerts = alerts
+        self._skew_ms = skew_ms
         self._leverage = AccountLeverage(info, settings.user, clock)
         self._window: _Window | None = None
         self._sending: set[asyncio.Task[None]] = set()
@@ -122,6 +129,7 @@ class HyperliquidGateway:
 
     async def submit(self, request: OrderRequest) -> SubmitOutcome:
         assert request.cloid not in self._seen, "an attempt is submitted once"
+        assert request.payload is not None, "what is sent was written down before"
         self._seen.add(request.cloid)
         kind = _kind_of(request)
         self._unsettled[request.cloid] = None
@@ -148,6 +156,12 @@ class HyperliquidGateway:
             return
         raise VenueUnavailable(f"cancel of {cloid}: {problem}")
 
+    async def burn(self, nonce: int) -> bool:
+        """See `OrderGateway`: a `noop` takes the nonce, or learns that it is taken."""
+        await self._budget.take(action_weight(1), Lane.EMERGENCY)
+        sent = await self._send(self._encoder.noop(), None, 1, nonce, urgent=True)
+        return sent.reply is not None and is_burned(sent.reply)
+
     async def close(self) -> None:
         """Give up what still waits. What has left may have arrived."""
         for task in list(self._sending):
@@ -172,8 +186,8 @@ class HyperliquidGateway:
         for cancels in _portions(window.cancels):
             self._start(self._send_cancels(cancels), cancels)
         for kind, orders in window.orders.items():
-            for portion in _portions(orders):
-                self._start(self._send_orders(kind, portion), portion)
+            for order in orders:
+                self._start(self._send_order(kind, order), [order])
 
     def _start(self, work: Awaitable[None], waiting: Sequence[_Order] | Sequence[_Cancel]) -> None:
         task = asyncio.ensure_future(work)
@@ -192,40 +206,43 @@ class HyperliquidGateway:
                 else:
                     each.answer.cancel()
 
-    async def _send_orders(self, kind: _Kind, orders: Sequence[_Order]) -> None:
-        entries = kind is not _Kind.EXIT
-        await self._budget.take(action_weight(len(orders)), Lane.ORDERS if entries else Lane.EMERGENCY)
+    async def _send_order(self, kind: _Kind, order: _Order) -> None:
+        is_entry = kind is not _Kind.EXIT
+        payload = order.request.payload
+        assert payload is not None, "asked when it was submitted"
+        await self._budget.take(action_weight(1), Lane.ORDERS if is_entry else Lane.EMERGENCY)
         now_ms = self._clock.now_ms()
-        orders = [order for order in orders if not order.answer.done() and not _is_late(order, now_ms)]
-        if not orders:
+        if order.answer.done():
             return
-        refusal = self._address_budget.refusal(Purpose.ENTRY, len(orders), now_ms) if entries else None
+        refusal = _lateness(payload, now_ms + self._skew_ms())
+        if refusal is None and is_entry:
+            refusal = self._address_budget.refusal(Purpose.ENTRY, 1, now_ms)
         if refusal is not None:
-            _fail(orders, refusal)
+            order.answer.set_exception(VenueUnavailable(refusal))
             return
-        requests = [order.request for order in orders]
-        deadlines = [request.deadline_ms for request in requests if request.deadline_ms is not None]
-        expires_after = min([now_ms + self._settings.expires_after_ms, *deadlines])
-        self._unsettled.update((request.cloid, expires_after) for request in requests)
+        self._unsettled[order.request.cloid] = payload.expires_ms
         try:
-            sent = await self._send(self._encoder.order(requests), expires_after, len(requests))
+            action = msgspec.json.decode(payload.action)
+            written = action_hash(action, payload.nonce, self._settings.vault, payload.expires_ms).hex()
+            assert written == payload.digest, "what is signed is what was written down"
+            sent = await self._send(action, payload.expires_ms, 1, payload.nonce, urgent=not is_entry)
         except VenueUnavailable as error:
-            _fail(orders, str(error))
-            return
-        if sent.reply is None:
-            outcomes: list[SubmitOutcome] = [Unknown(sent.problem)] * len(orders)
+            outcome: SubmitOutcome | VenueUnavailable = error
         else:
-            outcomes = order_outcomes(sent.reply, requests)
-        for order, outcome in zip(orders, outcomes, strict=True):
-            if not order.answer.done():
-                order.answer.set_result(_traced(outcome, sent))
+            outcome = Unknown(sent.problem) if sent.reply is None else order_outcome(sent.reply, order.request)
+        if order.answer.done():
+            return
+        if isinstance(outcome, VenueUnavailable):
+            order.answer.set_exception(outcome)
+        else:
+            order.answer.set_result(_traced(outcome, sent))
 
     async def _send_cancels(self, cancels: Sequence[_Cancel]) -> None:
         await self._budget.take(action_weight(len(cancels)), Lane.EMERGENCY)
         pairs = [(cancel.symbol, cancel.cloid) for cancel in cancels]
         try:
             # No expiry: a cancel that lands late is still wanted, and can only end the order that it names.
-            sent = await self._send(self._encoder.cancel(pairs), None, len(cancels))
+            sent = await self._send(self._encoder.cancel(pairs), None, len(cancels), urgent=True)
         except VenueUnavailable as error:
             problems: list[str | None] = [str(error)] * len(cancels)
         else:
@@ -237,7 +254,7 @@ class HyperliquidGateway:
 
     async def _set_leverage(self, symbol: str, value: int, is_cross: bool) -> None:
         await self._budget.take(action_weight(1), Lane.ORDERS)
-        expires_after = self._clock.now_ms() + self._settings.expires_after_ms
+        expires_after = self._clock.now_ms() + self._skew_ms() + self._settings.expires_after_ms
         sent = await self._send(self._encoder.leverage(symbol, value, is_cross=is_cross), expires_after, 1)
         if sent.reply is None:
             raise VenueUnavailable(f"{value}x for {symbol} may be set or not: {sent.problem}")
@@ -246,8 +263,16 @@ class HyperliquidGateway:
             clear = refused_text(sent.reply) is not None
             raise (LeverageRefused if clear else VenueUnavailable)(f"{value}x for {symbol} is not set: {problem}")
 
-    async def _send(self, action: Mapping[str, object], expires_after: int | None, requests: int) -> Sent:
-        sent = await self._sender.send(action, expires_after)
+    async def _send(
+        self,
+        action: Mapping[str, object],
+        expires_after: int | None,
+        requests: int,
+        nonce: int | None = None,
+        *,
+        urgent: bool = False,
+    ) -> Sent:
+        sent = await self._sender.send(action, expires_after, nonce, urgent=urgent)
         self._address_budget.spend(requests, self._clock.now_ms())
         if sent.reply is None:
             return sent
@@ -286,7 +311,10 @@ class HyperliquidGateway:
         if cloid not in self._unsettled:
             return False
         expires_after = self._unsettled[cloid]
-        return expires_after is None or self._clock.now_ms() <= expires_after + self._settings.expires_after_ms
+        return (
+            expires_after is None
+            or self._clock.now_ms() + self._skew_ms() <= expires_after + self._settings.expires_after_ms
+        )
 
 
 def _kind_of(request: OrderRequest) -> _Kind:
@@ -295,19 +323,10 @@ def _kind_of(request: OrderRequest) -> _Kind:
     return _Kind.POST_ONLY if request.time_in_force is TimeInForce.ALO else _Kind.ENTRY
 
 
-def _is_late(order: _Order, now_ms: int) -> bool:
-    """Refuse an order whose time has passed while it waited."""
-    deadline_ms = order.request.deadline_ms
-    if deadline_ms is None or now_ms <= deadline_ms:
-        return False
-    _fail([order], f"its deadline passed {now_ms - deadline_ms} ms ago while it waited to leave")
-    return True
-
-
-def _fail(orders: Sequence[_Order], why: str) -> None:
-    for order in orders:
-        if not order.answer.done():
-            order.answer.set_exception(VenueUnavailable(why))
+def _lateness(payload: Payload, now_ms: int) -> str | None:
+    """Why an order may not leave any more: its time has passed while it waited."""
+    late_ms = now_ms - payload.expires_ms
+    return f"it expired {late_ms} ms ago while it waited to leave" if late_ms > 0 else None
 
 
 def _traced(outcome: SubmitOutcome, sent: Sent) -> SubmitOutcome:
@@ -315,9 +334,6 @@ def _traced(outcome: SubmitOutcome, sent: Sent) -> SubmitOutcome:
     return Unknown(f"{outcome.text} ({sent.trace})") if isinstance(outcome, Unknown) else outcome
 
 
-_Item = TypeVar("_Item")
-
-
-def _portions(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    for start in range(0, len(items), ENTRIES_PER_ACTION):
-        yield items[start : start + ENTRIES_PER_ACTION]
+def _portions(cancels: Sequence[_Cancel]) -> Iterator[Sequence[_Cancel]]:
+    for start in range(0, len(cancels), CANCELS_PER_ACTION):
+        yield cancels[start : start + CANCELS_PER_ACTION]

@@ -5,7 +5,8 @@ anything to a socket. So a request that was given up (its time is over, its call
 never leaves, whatever its thread waits for, and one that failed after it is `BrokenError`. Giving up afterwards also
 shuts the socket, so that no thread hangs on a venue that drips its answer.
 
-Reads may not take every thread: one is always left for `/exchange`.
+One thread is always left for what is urgent (exits, cancels), and one more of the others for `/exchange`: neither
+entries nor reads that hang for their whole timeout hold up an exit, and reads do not hold up entries.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from adapters.hyperliquid.transport import BrokenError, HttpReply, NotSentError
 
-WORKERS = 4
+WORKERS = 5
 CONNECT_S = 3.0
 """A connection that takes longer does not come: a TCP handshake repeats after 1 s already."""
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -56,30 +57,25 @@ class RequestsTransport:
         max_body_bytes: int = MAX_BODY_BYTES,
         trust_env: bool = False,
     ) -> None:
-        assert workers >= 2, "one thread for orders, one for reads"
+        assert workers >= 3, "one thread for what is urgent, one for entries, one for reads"
         assert url.startswith(("http://", "https://")), "a venue's URL is http or https"
         self._url = url.rstrip("/")
         self._connect_s = connect_s
         self._max_body_bytes = max_body_bytes
         self._trust_env = trust_env
         self._executor: Executor = ThreadPoolExecutor(workers, thread_name_prefix="venue-http")
-        self._readers = asyncio.Semaphore(workers - 1)
+        self._readers = asyncio.Semaphore(workers - 2)
+        self._patient = asyncio.Semaphore(workers - 1)
+        """Whatever is not urgent, reads included."""
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
         self._calls: dict[asyncio.Future[_Outcome], _Call] = {}
         self._closed = False
 
-    async def post(self, path: str, body: bytes, timeout_s: float) -> HttpReply:
+    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
         """Send one request; `timeout_s` is for all of it, the wait for a free thread included."""
         ends_s = time.monotonic() + timeout_s
-        reading = path != "/exchange"
-        if reading:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._readers.acquire()
-            except TimeoutError:
-                raise NotSentError(f"no connection was free within {timeout_s:g} s") from None
-        release = self._readers.release if reading else None
+        release = None if urgent else await self._place(path, timeout_s)
         return await self._run(_Call(self._url + path, body, ends_s, timeout_s), release)
 
     async def close(self) -> None:
@@ -93,6 +89,32 @@ class RequestsTransport:
             await asyncio.wait(running, timeout=CLOSE_S)
         for session in self._sessions:
             session.close()
+
+    async def _place(self, path: str, timeout_s: float) -> Callable[[], None]:
+        """Wait until one more request of this kind may have a thread; returns what gives its place back.
+
+        An action waits no longer than half its time: with hardly any left it would only leave to end in not knowing.
+        """
+        is_action = path == "/exchange"
+        gates = [self._patient] if is_action else [self._readers, self._patient]
+        wait_s = timeout_s / 2 if is_action else timeout_s
+        held: list[asyncio.Semaphore] = []
+
+        def release() -> None:
+            for gate in held:
+                gate.release()
+
+        try:
+            async with asyncio.timeout(wait_s):
+                for gate in gates:
+                    await gate.acquire()
+                    held.append(gate)
+        except BaseException as e:
+            release()
+            if isinstance(e, TimeoutError):
+                raise NotSentError(f"no connection was free within {wait_s:g} s") from None
+            raise
+        return release
 
     async def _run(self, call: _Call, release: Callable[[], None] | None) -> HttpReply:
         if self._closed:

@@ -1,7 +1,8 @@
 """Keys that the venue did not send before: ignored by decoding, reported here.
 
 Decoding reads only what it needs, so a new field would go by unseen. The first messages of each kind and every
-hundredth after them are compared with the keys known today; each unknown key is noted once.
+hundredth after them are compared with the keys known today; each unknown key is noted once. Words (an order's status,
+what a fill says that it did) are looked at in every message: a rare one is the one that matters.
 """
 
 from __future__ import annotations
@@ -12,9 +13,17 @@ from typing import Protocol
 
 import msgspec
 
-from adapters.hyperliquid.heard import Drifted, Heard, Ignored, OrderUpdatesHeard, StatusKind
+from adapters.hyperliquid.heard import (
+    Drifted,
+    FillsHeard,
+    Heard,
+    Ignored,
+    OrderUpdatesHeard,
+    StatusKind,
+    UserEventsHeard,
+)
 from adapters.hyperliquid.wire_numbers import UNREADABLE
-from adapters.hyperliquid.wire_rows import STATUS_WORDS
+from adapters.hyperliquid.wire_rows import FILL_WORDS, STATUS_WORDS
 
 FIRST_LOOKS = 20
 LOOK_EVERY = 100
@@ -118,6 +127,25 @@ def keys_in(value: object, path: str = "", depth: int = 0) -> Iterator[str]:
             yield from keys_in(part, f"{path}[]", depth + 1)
 
 
+FILL_ANSWERS = frozenset(("userFills", "userFillsByTime"))
+
+
+class _FillSays(msgspec.Struct, gc=False):
+    dir: object = ""
+
+
+class _FillsPart(msgspec.Struct):
+    fills: list[_FillSays] = []
+
+
+class _FillFrame(msgspec.Struct):
+    data: _FillsPart
+
+
+_FILL_FRAME = msgspec.json.Decoder(_FillFrame)
+_FILL_ANSWER = msgspec.json.Decoder(list[_FillSays])
+
+
 class Sentinel(Protocol):
     """Whoever keeps what the venue said in words that we do not know."""
 
@@ -141,12 +169,14 @@ class KeyWatch:
         return count < FIRST_LOOKS or count % LOOK_EVERY == 0
 
     def answer(self, request: str, body: bytes) -> None:
-        """Look at the answer to a request of this type, where it is due."""
+        """Look at the answer to a request of this type, where it is due, and at the words of all fills."""
+        if request in FILL_ANSWERS:
+            self._fill_words(request, _rows_in_answer(body), body)
         if request in KNOWN and self.is_due(request):
             self._compare(request, _parsed(body), body)
 
     def look(self, heard: Heard, raw: str | bytes) -> None:
-        """Look at a frame that was decoded, where it is due, and at the words of every order update."""
+        """Look at a frame that was decoded, where it is due, and at the words of all order updates and fills."""
         kind = type(heard)
         count = self._heard[kind] = self._heard.get(kind, 0) + 1
         if (count <= FIRST_LOOKS or count % LOOK_EVERY == 1) and kind is not Drifted and kind is not Ignored:
@@ -156,11 +186,18 @@ class KeyWatch:
                 if update.status not in STATUS_WORDS:
                     means = "" if update.kind is StatusKind.ASK_AGAIN else f" ({update.kind.value})"
                     self.word("orderUpdates", update.status + means, raw)
+        elif isinstance(heard, FillsHeard | UserEventsHeard):
+            self._fill_words("fills", _rows_in_frame(raw), raw)
 
     def _frame(self, raw: str | bytes) -> None:
         envelope = _parsed(raw)
         if isinstance(envelope, dict):
             self._compare(str(envelope.get("channel")), envelope.get("data"), raw)
+
+    def _fill_words(self, where: str, rows: list[_FillSays], raw: str | bytes) -> None:
+        for row in rows:
+            if isinstance(row.dir, str) and row.dir not in FILL_WORDS and "liquidat" not in row.dir.lower():
+                self.word(where, row.dir, raw)
 
     def word(self, where: str, word: str, raw: str | bytes) -> None:
         """Note a word of the venue's that we do not know."""
@@ -178,6 +215,20 @@ class KeyWatch:
         if where not in self._noted and len(self._noted) < MAX_NOTED:
             self._noted.add(where)
             self._sentinel.note(where, raw, problem)
+
+
+def _rows_in_frame(raw: str | bytes) -> list[_FillSays]:
+    try:
+        return _FILL_FRAME.decode(raw).data.fills
+    except UNREADABLE:
+        return []
+
+
+def _rows_in_answer(body: bytes) -> list[_FillSays]:
+    try:
+        return _FILL_ANSWER.decode(body)
+    except UNREADABLE:
+        return []
 
 
 def _parsed(raw: str | bytes) -> object:

@@ -1,4 +1,5 @@
-"""Nonces: strictly increasing for one signer, whatever the clock does and however often the process dies.
+"""Nonces of what is no attempt at an order (cancels, leverage): strictly increasing, whatever the clock does and
+however often the process dies. They are odd; those of attempts are even, and in the ledger (`domain.intents`).
 
 A file says up to where nonces may have been used. A nonce leaves only below that mark, and the mark is moved ahead, on
 the disk, before it is passed; so a start after any crash begins above everything that was ever given out. The mark has
@@ -17,8 +18,9 @@ from adapters.hyperliquid.private_files import sync_folder
 from ports.ledger import LedgerHeld, StorageError
 from ports.order_gateway import VenueUnavailable
 
-RESERVED_AHEAD = 10_000
-"""Nonces per write to the disk: about ten seconds of trading in real time."""
+RESERVED_AHEAD = 1_000
+"""Nonces per write to the disk: about a second. After a crash they go on above that, and must not leave those of
+attempts behind: the venue refuses what is lower than the hundred highest."""
 
 MAX_AHEAD_MS = 23 * 3_600_000
 """The venue takes nonces up to a day ahead of its time; this leaves an hour for its clock and ours."""
@@ -58,13 +60,13 @@ class NonceSource:
         self._last = self._mark
 
     def next(self, now_ms: int) -> int:
-        """The next nonce: `now_ms`, or one more than the last. On the disk as possibly used before it is returned.
+        """The next odd nonce: about `now_ms`, or after the last. On the disk as possibly used before it is returned.
 
         Raises `VenueUnavailable` when it would lie so far ahead of `now_ms` that the venue refuses it, and
         `StorageError` when the disk does not take it; then no nonce was given out.
         """
         assert self._handle >= 0 and os.getpid() == self._pid, "nonces come from the one process that holds the file"
-        nonce = max(self._last + 1, now_ms)
+        nonce = max(self._last + 1, now_ms) | 1
         assert 0 < nonce < _MARK_LIMIT - RESERVED_AHEAD, "a nonce is a time in ms"
         if nonce > now_ms + MAX_AHEAD_MS:
             raise VenueUnavailable(

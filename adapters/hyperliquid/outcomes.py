@@ -8,7 +8,7 @@ such an entry, in a shape that we know, is `Unknown`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -39,15 +39,8 @@ _REASONS: tuple[tuple[str, RejectReason], ...] = (
 )
 """Parts of the venue's texts in lower case: their ends and punctuation vary (reference §6.3)."""
 
-_OF_THE_WHOLE_BATCH = (
-    RejectReason.MIN_NOTIONAL,
-    RejectReason.BAD_PRICE,
-    RejectReason.BAD_SIZE,
-    RejectReason.BAD_TRIGGER,
-)
-"""What the venue can say of a payload before it looks at any order (§6.2), and what allows no other attempt."""
-
 _ABOUT_THE_ID = ("cloid", "client order id")
+_BURNED = ("duplicate nonce", "nonce too low")
 _CANCEL_TOO_LATE = "never placed, already canceled, or filled"
 _SPENT = re.compile(r"too many cumulative requests sent \(([0-9]{1,15}) > ([0-9]{1,15})\)", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
@@ -67,30 +60,25 @@ def reject_reason(text: str) -> RejectReason:
     return next((reason for part, reason in _REASONS if part in lower), RejectReason.OTHER)
 
 
-def order_outcomes(reply: HttpReply, requests: Sequence[OrderRequest]) -> list[SubmitOutcome]:
-    """One outcome per order, in the order of `requests`.
-
-    Entries count by their place while there is one for each order and every cloid they repeat is the one sent in that
-    place. Otherwise only entries that name a cloid of ours count; all else is `Unknown`.
-    """
+def order_outcome(reply: HttpReply, request: OrderRequest) -> SubmitOutcome:
+    """What an answer to one order says of it: its own entry, and the only one, unless that names another order."""
     statuses = _statuses(reply, "order")
     if isinstance(statuses, str):
-        return [Unknown(statuses)] * len(requests)
-    if len(requests) > 1 and len(statuses) == 1:
-        refused = _of_payload(statuses[0])
-        if refused is not None:
-            return [refused] * len(requests)
-    echoes = [_echoed_cloid(status) for status in statuses]
-    in_place = len(statuses) == len(requests) and all(
-        echo is None or echo == request.cloid.lower() for echo, request in zip(echoes, requests, strict=True)
-    )
-    if in_place:
-        return [_outcome(status, request) for status, request in zip(statuses, requests, strict=True)]
-    named = {echo: status for echo, status in zip(echoes, statuses, strict=True) if echo is not None}
-    lost = Unknown(f"{len(statuses)} answers to {len(requests)} orders: this one's is not among them")
-    return [
-        _outcome(named[cloid], request) if (cloid := request.cloid.lower()) in named else lost for request in requests
-    ]
+        return Unknown(statuses)
+    if len(statuses) != 1:
+        return Unknown(f"{len(statuses)} answers to one order")
+    echo = _echoed_cloid(statuses[0])
+    if echo is not None and echo != request.cloid.lower():
+        return Unknown(f"an answer about {echo}")
+    return _outcome(statuses[0], request)
+
+
+def is_burned(reply: HttpReply) -> bool:
+    """Whether an answer to a `noop` proves that its nonce is used up, by this action or by another one."""
+    if action_problem(reply) is None:
+        return True
+    text = refused_text(reply)
+    return text is not None and any(part in text.lower() for part in _BURNED)
 
 
 def cancel_problems(reply: HttpReply, count: int) -> list[str | None]:
@@ -154,19 +142,6 @@ def _refused(text: str) -> SubmitOutcome:
     if any(part in lower for part in _ABOUT_THE_ID):
         return Unknown(_clean(text))
     return Rejected(reject_reason(text), _clean(text))
-
-
-def _of_payload(status: object) -> Rejected | None:
-    """One error for a whole batch: none of its orders exists (§6.2).
-
-    Only of the kinds that need no look at book or account: any other may be the word about one order of an answer that
-    lost its rest.
-    """
-    match status:
-        case {"error": str(text), **others} if not others and reject_reason(text) in _OF_THE_WHOLE_BATCH:
-            return Rejected(reject_reason(text), _clean(text))
-        case _:
-            return None
 
 
 def _cancel_problem(status: object) -> str | None:

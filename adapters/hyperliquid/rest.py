@@ -24,7 +24,7 @@ PAUSE_S = 0.25
 """Before the third attempt, about; doubles from attempt to attempt."""
 LONGEST_PAUSE_S = 4.0
 RATE_PAUSE_MS = 10_000
-"""After a 429 nothing is asked for so long, in market time."""
+"""After a 429 nothing but emergencies leaves for so long, in market time."""
 
 _TEXT_CHARS = 80
 _USUAL_WEIGHT = 20

@@ -59,13 +59,19 @@ class ActionSender:
         self._vault = vault
         self._timeout_s = timeout_s
 
-    async def send(self, action: Mapping[str, object], expires_after: int | None) -> Sent:
-        """Sign and post, once. Raises `VenueUnavailable` only when nothing has left."""
-        nonce = self._nonces.next(self._clock.now_ms())
+    async def send(
+        self, action: Mapping[str, object], expires_after: int | None, nonce: int | None = None, *, urgent: bool = False
+    ) -> Sent:
+        """Sign and post, once; under a nonce of our own where none is given. `urgent`: see `HttpTransport`.
+
+        Raises `VenueUnavailable` only when nothing has left.
+        """
+        if nonce is None:
+            nonce = self._nonces.next(self._clock.now_ms())
         signature = self._signer.sign_l1(action, nonce, self._vault, expires_after)
         body = envelope(action, nonce, signature, self._vault, expires_after)
         try:
-            reply = await self._transport.post(EXCHANGE, body, self._timeout_s)
+            reply = await self._transport.post(EXCHANGE, body, self._timeout_s, urgent=urgent)
         except NotSentError as e:
             raise VenueUnavailable(str(e)) from e
         except BrokenError as e:

@@ -1,4 +1,4 @@
-"""L1 actions: their hash, their signature, the body that is posted. Every byte is what the official SDK would send.
+"""L1 actions: their signature, the body that is posted. Every byte is what the official SDK would send.
 
 A signature is over EIP-712 `Agent(source, connectionId)`. Its domain and the type of its struct never change, so their
 hashes are computed once; what is left is msgpack, three keccaks and one scalar multiplication.
@@ -9,20 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-import msgpack  # type: ignore[import-untyped]
 import msgspec
-from Crypto.Hash import keccak as _keccak
 
+from adapters.hyperliquid.action_hash import action_hash, keccak
 from adapters.hyperliquid.keys import AgentKey
 
 Action = dict[str, object]
 Signature = dict[str, str | int]
-
-_U64 = 1 << 64
-
-
-def keccak(data: bytes) -> bytes:
-    return _keccak.new(digest_bits=256, data=data).digest()
 
 
 def _text_word(text: str) -> bytes:
@@ -40,18 +33,6 @@ _PREFIX = b"\x19\x01" + _DOMAIN
 _AGENT = _text_word("Agent(string source,bytes32 connectionId)")
 _MAINNET_HEAD = _AGENT + _text_word("a")
 _OTHER_HEAD = _AGENT + _text_word("b")
-
-
-def action_hash(action: Mapping[str, object], nonce: int, vault: str | None, expires_after: int | None) -> bytes:
-    """The `connectionId` of an action. The order of its keys counts; texts have to be in the venue's normal form."""
-    _check_kinds(action)
-    assert 0 <= nonce < _U64, "a nonce has 64 bits"
-    packed: bytes = msgpack.packb(action)
-    tail = b"\x00" if vault is None else b"\x01" + _address_bytes(vault)
-    if expires_after is not None:
-        assert 0 < expires_after < _U64, "an expiry is a time in ms"
-        tail += b"\x00" + expires_after.to_bytes(8, "big")
-    return keccak(packed + nonce.to_bytes(8, "big") + tail)
 
 
 def signing_digest(connection_id: bytes, *, is_mainnet: bool) -> bytes:
@@ -125,24 +106,3 @@ def recover_l1(
     parts = (int(signature["v"]) - 27, int(str(signature["r"]), 16), int(str(signature["s"]), 16))
     address: str = EthSignature(vrs=parts).recover_public_key_from_msg_hash(digest).to_address()
     return address
-
-
-def _address_bytes(address: str) -> bytes:
-    digits = address.removeprefix("0x")
-    assert len(digits) == 40, "an address has 20 bytes"
-    return bytes.fromhex(digits)
-
-
-def _check_kinds(value: object) -> None:
-    """No floats and no nulls: the venue would hash another text than we do."""
-    match value:
-        case str() | int():
-            return
-        case Mapping():
-            for inner in value.values():
-                _check_kinds(inner)
-        case list() | tuple():
-            for inner in value:
-                _check_kinds(inner)
-        case _:
-            raise AssertionError(f"an action holds texts, whole numbers, switches, lists and maps, not {type(value)}")

@@ -27,8 +27,11 @@ class BrokenError(Exception):
 
 
 class HttpTransport(Protocol):
-    async def post(self, path: str, body: bytes, timeout_s: float) -> HttpReply:
-        """Send one JSON request to `/info` or `/exchange`. Raises `NotSentError` or `BrokenError`; never retries."""
+    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+        """Send one JSON request to `/info` or `/exchange`. Raises `NotSentError` or `BrokenError`; never retries.
+
+        What is `urgent` (exits, cancels) does not wait behind what is not.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -17,9 +17,7 @@ from adapters.hyperliquid.wire_numbers import (
     read,
     shown,
 )
-from adapters.hyperliquid.wire_rows import (
-    COLLATERAL,
-)
+from adapters.hyperliquid.wire_rows import COLLATERAL, position_size
 
 # ── what stands on the wire ──────────────────────────────────────────────────────────────────
 
@@ -250,7 +248,7 @@ def _position(part: PositionPart, where: str) -> VenuePosition:
         isolated_cash = exact(part.leverage.raw_usd, f"{where}.leverage.rawUsd")
     return VenuePosition(
         coin=part.coin,
-        size=exact(part.szi, f"{where}.szi"),
+        size=position_size(part.szi, f"{where}.szi"),
         leverage=part.leverage.value,
         isolated_cash_usd=isolated_cash,
         entry_price=_optional(part.entry_px, f"{where}.entryPx"),

@@ -40,6 +40,24 @@ class StatusAnswer(msgspec.Struct):
     order: UpdateRow | None = None
 
 
+class NamedRow(msgspec.Struct):
+    order: FullOrder
+
+
+class NameAnswer(msgspec.Struct):
+    status: str
+    order: NamedRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderName:
+    """Whose an order is: what identifies it, and whether it waits (or waited) for a price."""
+
+    oid: int
+    cloid: str | None
+    is_trigger: bool
+
+
 @dataclass(frozen=True, slots=True)
 class OpenOrder:
     """An order that rests at the venue. `size` is what remains; `trigger_price` only where it waits for one.
@@ -72,6 +90,7 @@ _FILLS = msgspec.json.Decoder(list[FillRow])
 _FUNDINGS = msgspec.json.Decoder(list[DatedFunding])
 _LEDGER = msgspec.json.Decoder(list[DatedLedger])
 _STATUS = msgspec.json.Decoder(StatusAnswer)
+_NAME = msgspec.json.Decoder(NameAnswer)
 _HISTORY = msgspec.json.Decoder(list[UpdateRow])
 _OPEN = msgspec.json.Decoder(list[FullOrder])
 
@@ -101,6 +120,17 @@ def decode_order_status(body: bytes) -> OrderUpdate | None:
     if answer.status != "order" or answer.order is None:
         raise DecodeError("orderStatus", f"neither an order nor unknown: {shown(answer.status)}")
     return update_of(answer.order, "orderStatus")
+
+
+def decode_order_name(body: bytes) -> OrderName | None:
+    """`orderStatus` again, for what is in it of the order itself; None when the venue does not know it."""
+    answer = read(_NAME.decode, body, "orderStatus")
+    if answer.status == "unknownOid" and answer.order is None:
+        return None
+    if answer.status != "order" or answer.order is None:
+        raise DecodeError("orderStatus", f"neither an order nor unknown: {shown(answer.status)}")
+    order = answer.order.order
+    return OrderName(order.oid, known_cloid(order.cloid, "orderStatus.cloid"), order.is_trigger)
 
 
 def decode_order_history(body: bytes) -> tuple[OrderUpdate, ...]:

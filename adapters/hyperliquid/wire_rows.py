@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Context, Decimal
 from typing import Literal
 
 import msgspec
@@ -26,11 +27,16 @@ from adapters.hyperliquid.wire_numbers import (
     shown,
 )
 from domain.events import FundingPaid
-from domain.fills import Fill
+from domain.fills import Fill, FillCause
 from domain.intents import Side
 
 SIDES = {"B": Side.BUY, "A": Side.SELL}
 COLLATERAL = "USDC"
+LOT_STEP = Decimal("1E-6")
+"""A perp's price and size have six decimals between them (reference §8): no size has more."""
+
+_WIDE = Context(prec=80)
+"""Rounds whatever `exact` lets through."""
 
 STATUS_WORDS = frozenset(
     (
@@ -45,6 +51,17 @@ STATUS_WORDS = frozenset(
     )
 )
 """Every order status known today (reference §3.12): another one is read by its ending, and reported."""
+
+FILL_WORDS = frozenset(
+    (
+        *("Open Long", "Open Short", "Close Long", "Close Short", "Long > Short", "Short > Long", "Buy", "Sell"),
+        *("Auto-Deleveraging", "Settlement", "Net Child Vaults", "Spot Dust Conversion"),
+        *("Split Outcome", "Merge Outcome", "Merge Question"),
+    )
+)
+"""Every `dir` of a fill known today (reference §3.14). Display text: another one is only reported."""
+
+_CAUSES = {"Auto-Deleveraging": FillCause.ADL, "Settlement": FillCause.SETTLEMENT}
 
 
 # ── what stands on the wire ──────────────────────────────────────────────────────────────────
@@ -69,6 +86,8 @@ class FillRow(msgspec.Struct, gc=False):
     cloid: str | None = None
     liquidation: LiquidationPart | None = None
     hash: str = ""
+    dir: object = ""
+    twap_id: Whole | None = msgspec.field(name="twapId", default=None)
 
 
 class FundingRow(msgspec.Struct, gc=False):
@@ -166,7 +185,6 @@ def _fill(row: FillRow, us: str | None, where: str, now_ms: int | None) -> Fill:
     fee = exact(row.fee, f"{where}.fee")
     if fee and row.fee_token.strip() != COLLATERAL:
         raise DecodeError(f"{where}.feeToken", f"a perp's fee in {shown(row.fee_token)}")
-    liquidated = None if row.liquidation is None else row.liquidation.liquidated_user.lower()
     return Fill(
         symbol=row.coin,
         side=SIDES[row.side],
@@ -177,11 +195,35 @@ def _fill(row: FillRow, us: str | None, where: str, now_ms: int | None) -> Fill:
         oid=row.oid,
         cloid=known_cloid(row.cloid, f"{where}.cloid"),
         fee=fee,
-        start_position=exact(row.start_position, f"{where}.startPosition"),
+        start_position=position_size(row.start_position, f"{where}.startPosition"),
         hash=row.hash,
         crossed=row.crossed,
-        liquidation=us is not None and liquidated == us,
+        cause=_cause_of(row, us),
     )
+
+
+def _cause_of(row: FillRow, us: str | None) -> FillCause:
+    """What made this fill, by words that only the venue's own doings carry.
+
+    A slice of a TWAP is proved by its `twapId` alone. Its hash is all zeros, but so is the hash of whoever's resting
+    order it met: of 482 such makers' fills in our recordings 257 have no cloid either, and they are plain orders.
+    """
+    if us is not None and row.liquidation is not None and row.liquidation.liquidated_user.lower() == us:
+        return FillCause.LIQUIDATION
+    if isinstance(row.dir, str) and row.dir in _CAUSES:
+        return _CAUSES[row.dir]
+    return FillCause.ORDER if row.twap_id is None else FillCause.TWAP
+
+
+def position_size(text: str, where: str) -> Decimal:
+    """A position as the venue writes it, without the noise of floats.
+
+    The venue adds positions up in floats: a large one is off from what its fills add up to by some 1e-10 (seen:
+    `3135809.3999999999`), and would never again chain. No lot is smaller than `LOT_STEP`, so nothing is lost.
+    """
+    told = exact(text, where)
+    rounded = _WIDE.quantize(told, LOT_STEP)
+    return told if told == rounded else rounded
 
 
 def _stand_in_tid(row: FillRow) -> int:

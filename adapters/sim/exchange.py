@@ -35,9 +35,19 @@ from adapters.sim.matching import (
 )
 from adapters.sim.venue import words
 from domain.candles import CandleBatch
-from domain.events import AccountSnapshot, Event, FillArrived, FundingPaid, OrderCanceled, OrderOutcome, Quotes
+from domain.events import (
+    AccountSnapshot,
+    Event,
+    FillArrived,
+    FundingPaid,
+    HeldPosition,
+    OrderCanceled,
+    OrderOutcome,
+    Quotes,
+    RestingOrder,
+)
 from domain.fees import BASE_TIER, FeeSchedule
-from domain.fills import Fill
+from domain.fills import Fill, FillCause
 from domain.instruments import Universe, exact_price
 from domain.intents import OrderRequest, Side, TimeInForce, TriggerKind
 from domain.margin import is_liquidatable
@@ -109,7 +119,15 @@ class SimExchange:
 
     def snapshot(self) -> AccountSnapshot:
         positions = tuple(sorted((symbol, held.size) for symbol, held in self._book.account.positions.items()))
-        return AccountSnapshot(self._book.account.cash, positions, self._book.now_ms)
+        held = tuple(
+            HeldPosition(symbol, each.entry_price, int(each.leverage))
+            for symbol, each in sorted(self._book.account.positions.items())
+        )
+        resting = tuple(
+            RestingOrder(each.request.symbol, each.oid, each.request.cloid, each.arrives_ms)
+            for each in self._book.all_resting()
+        )
+        return AccountSnapshot(self._book.account.cash, positions, self._book.now_ms, held, resting)
 
     def is_alive(self, cloid: str) -> bool:
         return cloid in self._book.by_cloid
@@ -343,7 +361,7 @@ class SimExchange:
         events: list[Event],
         *,
         crossed: bool = True,
-        liquidation: bool = False,
+        cause: FillCause = FillCause.ORDER,
     ) -> None:
         tid = self._book.next_tid
         fill = Fill(
@@ -359,7 +377,7 @@ class SimExchange:
             start_position=before,
             hash=f"0x{tid:064x}",
             crossed=crossed,
-            liquidation=liquidation,
+            cause=cause,
         )
         self._book.next_tid += 1
         self._book.changes += 1
@@ -422,7 +440,8 @@ class SimExchange:
             fee = self._rules.fees.fee(price, abs(before), crossed=True)
             self._book.account.execute(symbol, -before, price, fee, held_position.leverage)
             oid, self._book.next_oid = self._book.next_oid, self._book.next_oid + 1
-            self._tell_fill(symbol, side, price, abs(before), fee, oid, None, before, events, liquidation=True)
+            cause = FillCause.LIQUIDATION
+            self._tell_fill(symbol, side, price, abs(before), fee, oid, None, before, events, cause=cause)
 
 
 def _by_caution(held: HeldOrder) -> tuple[int, int]:

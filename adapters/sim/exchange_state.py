@@ -16,7 +16,7 @@ from typing import Any
 from adapters.sim.account import VenueAccount, VenuePosition
 from adapters.sim.exchange_book import ExchangeBook, HeldOrder
 from domain.events import FundingPaid
-from domain.fills import Fill
+from domain.fills import Fill, FillCause
 from domain.intents import OrderRequest, Side, TimeInForce, Trigger, TriggerKind
 from ports.ledger import StorageError
 
@@ -184,12 +184,12 @@ def _fill_out(fill: Fill) -> list[object]:
         None if fill.start_position is None else str(fill.start_position),
         fill.hash,
         fill.crossed,
-        fill.liquidation,
+        fill.cause.value,
     ]
 
 
 def _fill_in(row: list[Any]) -> Fill:
-    symbol, side, price, size, time_ms, tid, oid, cloid, fee, start, hash_, crossed, liquidation = row
+    symbol, side, price, size, time_ms, tid, oid, cloid, fee, start, hash_, crossed, cause = row
     return Fill(
         symbol=symbol,
         side=Side(side),
@@ -203,5 +203,12 @@ def _fill_in(row: list[Any]) -> Fill:
         start_position=None if start is None else Decimal(start),
         hash=hash_,
         crossed=bool(crossed),
-        liquidation=bool(liquidation),
+        cause=_cause_in(cause),
     )
+
+
+def _cause_in(cause: object) -> FillCause:
+    """Earlier states have true here for a liquidation, and false."""
+    if isinstance(cause, bool):
+        return FillCause.LIQUIDATION if cause else FillCause.ORDER
+    return FillCause(cause)

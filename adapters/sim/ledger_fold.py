@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from domain.candles import Interval
 from domain.exits import ExitState
 from domain.fact_text import exact_sum
 from domain.facts import (
     AnchorSet,
+    BookedBefore,
     CashSet,
+    CursorMoved,
+    DifferenceClosed,
+    DifferenceOpened,
     ExitStateChanged,
     FillRecorded,
+    FillRevised,
     FundingRecorded,
     IntentRecorded,
     LedgerFact,
     LedgerState,
     OrderChanged,
+    PositionAdjusted,
     PositionChanged,
     RiskChanged,
     TradeClosed,
+    TradeWithdrawn,
 )
 from domain.gating import SIGNAL_FLIP, LastClose
-from domain.intents import OrderIntent
-from domain.orders import Order
-from domain.positions import Position
+from domain.intents import OrderIntent, OrderRequest
+from domain.orders import ENDED_ORDERS_KEPT, Order
+from domain.positions import Position, Trade
+from domain.recent_fills import recent_since, recent_starts
 from domain.risk import RiskState
 
 
@@ -39,14 +49,14 @@ def folded(facts: Sequence[LedgerFact], instance_tag: bytes) -> LedgerState:
     return LedgerState(
         instance_tag=instance_tag,
         intent_ids=frozenset(fold.intents),
-        trade_ids=frozenset(fact.fill.trade_id for fact in fold.fills),
+        trade_ids=frozenset(fold.fills),
         live_orders=tuple(sorted(live, key=lambda pair: (pair[1].sent_ms, pair[1].request.cloid))),
         positions=tuple(held),
         opening_intents=tuple(
             fold.intents[position.intent_id] for position in held if position.intent_id in fold.intents
         ),
         exit_states=tuple(state for _, state in sorted(fold.exit_states.items())),
-        last_closes=tuple(sorted(fold.last_closes.items(), key=lambda pair: pair[0])),
+        last_closes=_last_closes(fold),
         last_entry_ms=tuple(sorted(fold.last_entries.items())),
         risk=fold.risk,
         anchors=tuple(
@@ -56,12 +66,73 @@ def folded(facts: Sequence[LedgerFact], instance_tag: bytes) -> LedgerState:
             )
         ),
         cash_usd=fold.cash_usd,
-        realised_usd=exact_sum(fact.realised for fact in fold.fills),
-        fees_usd=exact_sum(fact.fill.fee for fact in fold.fills),
+        realised_usd=exact_sum(fact.realised for fact in fold.fills.values()),
+        fees_usd=exact_sum(fact.fill.fee for fact in fold.fills.values()),
         funding_usd=exact_sum(fact.amount_usd for fact in fold.funding),
         funding_keys=frozenset((fact.symbol, fact.time_ms) for fact in fold.funding),
-        newest_fill_ms=max((fact.fill.time_ms for fact in fold.fills), default=0),
+        newest_fill_ms=max((fact.fill.time_ms for fact in fold.fills.values()), default=0),
+        last_nonce=max((each.payload.nonce for each in _requests(fold) if each.payload is not None), default=0),
+        ended_orders=_ended_orders(fold),
+        **_recent(fold),
+        cursors=tuple(sorted(fold.cursors.items())),
+        open_differences=tuple(
+            (key, fact.kind, fact.symbol, fact.at_ms) for key, fact in sorted(fold.differences.items())
+        ),
     )
+
+
+def _requests(fold: _Fold) -> Iterable[OrderRequest]:
+    return (order.request for order in fold.orders.values())
+
+
+def _last_closes(fold: _Fold) -> tuple[tuple[str, LastClose], ...]:
+    newest: dict[str, Trade] = {}
+    for fact in fold.trades:
+        known = newest.setdefault(fact.trade.symbol, fact.trade)
+        if fact.trade.closed_ms >= known.closed_ms:
+            newest[fact.trade.symbol] = fact.trade
+    return tuple(
+        (symbol, LastClose(trade.side.sign, trade.closed_ms, trade.exit_reason == SIGNAL_FLIP))
+        for symbol, trade in sorted(newest.items())
+    )
+
+
+def _ended_orders(fold: _Fold) -> tuple[tuple[OrderIntent, Order], ...]:
+    by_symbol: dict[str, list[Order]] = {}
+    for order in sorted(fold.orders.values(), key=_age):
+        if order.status.is_terminal:
+            by_symbol.setdefault(order.request.symbol, []).append(order)
+    kept = sorted((order for orders in by_symbol.values() for order in orders[-ENDED_ORDERS_KEPT:]), key=_age)
+    return tuple((fold.intents[order.request.intent_id], order) for order in kept)
+
+
+def _age(order: Order) -> tuple[int, str]:
+    return order.sent_ms, order.request.cloid
+
+
+def _recent(fold: _Fold) -> dict[str, Any]:
+    by_symbol: dict[str, list[FillRecorded]] = {}
+    for fact in fold.fills.values():
+        by_symbol.setdefault(fact.fill.symbol, []).append(fact)
+    since = {symbol: recent_since([fact.fill for fact in facts]) for symbol, facts in by_symbol.items()}
+    booked = [
+        BookedBefore(fact.fill, fact.intent_id, fact.via, fact.reason)
+        for symbol, facts in sorted(by_symbol.items())
+        for fact in sorted(facts, key=lambda each: (each.fill.time_ms, each.fill.trade_id))
+        if fact.fill.time_ms >= since[symbol]
+    ]
+    payments = sorted(
+        (fact.symbol, fact.time_ms, fact.amount_usd)
+        for fact in fold.funding
+        if fact.time_ms >= since.get(fact.symbol, 0)
+    )
+    named = sorted({each.intent_id for each in booked if each.intent_id is not None})
+    return {
+        "recent_fills": tuple(booked),
+        "recent_starts": recent_starts(since, fold.adjusted),
+        "recent_funding": tuple(payments),
+        "recent_intents": tuple(fold.intents[intent_id] for intent_id in named),
+    }
 
 
 class _Fold:
@@ -70,15 +141,18 @@ class _Fold:
     def __init__(self) -> None:
         self.intents: dict[str, OrderIntent] = {}
         self.orders: dict[str, Order] = {}
-        self.fills: list[FillRecorded] = []
+        self.fills: dict[str, FillRecorded] = {}
         self.funding: list[FundingRecorded] = []
         self.positions: dict[str, Position] = {}
         self.exit_states: dict[str, ExitState] = {}
-        self.last_closes: dict[str, LastClose] = {}
+        self.trades: list[TradeClosed] = []
         self.last_entries: dict[str, int] = {}
         self.risk = RiskState()
         self.anchors: dict[tuple[str, Interval], int] = {}
         self.cash_usd: Decimal | None = None
+        self.cursors: dict[str, int] = {}
+        self.differences: dict[str, DifferenceOpened] = {}
+        self.adjusted: list[PositionAdjusted] = []
 
     def take(self, fact: LedgerFact) -> None:
         match fact:
@@ -91,7 +165,18 @@ class _Fold:
             case OrderChanged(order):
                 self.orders[order.request.cloid] = order
             case FillRecorded():
-                self.fills.append(fact)
+                self.fills[fact.fill.trade_id] = fact
+            case FillRevised(trade_id, intent_id, via, realised, reason):
+                told = self.fills[trade_id]  # the ledger has looked that it is there
+                self.fills[trade_id] = replace(told, intent_id=intent_id, via=via, realised=realised, reason=reason)
+            case PositionAdjusted():
+                self.adjusted.append(fact)
+            case CursorMoved(name, until_ms):
+                self.cursors[name] = until_ms
+            case DifferenceOpened(key):
+                self.differences[key] = fact
+            case DifferenceClosed(key):
+                self.differences.pop(key, None)
             case FundingRecorded():
                 self.funding.append(fact)
             case PositionChanged(position):
@@ -101,9 +186,10 @@ class _Fold:
             case ExitStateChanged(symbol, state):
                 assert state is not None
                 self.exit_states[symbol] = state
-            case TradeClosed(trade):
-                flipped = trade.exit_reason == SIGNAL_FLIP
-                self.last_closes[trade.symbol] = LastClose(trade.side.sign, trade.closed_ms, flipped)
+            case TradeClosed():
+                self.trades.append(fact)
+            case TradeWithdrawn(key):
+                self.trades = [trade for trade in self.trades if trade.closing_trade_id != key]
             case RiskChanged(risk):
                 self.risk = risk
             case AnchorSet(symbol, interval, open_ms):
@@ -111,4 +197,4 @@ class _Fold:
             case CashSet(cash_usd):
                 self.cash_usd = cash_usd
             case _:
-                pass  # a config text changes nothing that an engine starts from
+                pass  # what was looked at, and texts of configs: nothing that an engine starts from

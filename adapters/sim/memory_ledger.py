@@ -14,13 +14,16 @@ from domain.fact_text import GENESIS, chained, fact_to_json
 from domain.facts import (
     CandlesSkipped,
     DecisionsRecorded,
+    EvidenceRecorded,
     FillRecorded,
+    FillRevised,
     FundingRecorded,
     IntentRecorded,
     LedgerFact,
     LedgerState,
     OrderChanged,
     TradeClosed,
+    TradeWithdrawn,
 )
 from domain.orders import Order
 from ports.ledger import StorageError
@@ -36,7 +39,7 @@ class MemoryLedger:
         self._instance_tag = instance_tag
         self._facts: list[LedgerFact] = []
         self._keys: dict[str, set[Hashable]] = {
-            name: set() for name in ("intent", "cloid", "attempt", "fill", "funding")
+            name: set() for name in ("intent", "cloid", "attempt", "fill", "funding", "trade")
         }
         self._head = GENESIS
         self._hashed = 0
@@ -50,14 +53,14 @@ class MemoryLedger:
         return folded(self._facts, self._instance_tag)
 
     def commit(self, facts: Sequence[LedgerFact]) -> None:
-        claimed: list[tuple[str, Hashable]] = []
+        claimed: list[tuple[str, Hashable, bool]] = []
         try:
             for fact in facts:
                 if type(fact) in _CHECKED:
                     self._check(fact, claimed)
         except StorageError:
-            for name, key in claimed:
-                self._keys[name].discard(key)
+            for name, key, was_added in reversed(claimed):
+                (self._keys[name].discard if was_added else self._keys[name].add)(key)
             raise
         self._facts.extend(facts)
 
@@ -70,7 +73,7 @@ class MemoryLedger:
     def close(self) -> None:
         """Nothing to let go of: facts stay readable."""
 
-    def _check(self, fact: LedgerFact, claimed: list[tuple[str, Hashable]]) -> None:
+    def _check(self, fact: LedgerFact, claimed: list[tuple[str, Hashable, bool]]) -> None:
         """Claim the keys of what happens once, and look for the intents that facts name."""
         match fact:
             case FillRecorded(fill, intent_id):
@@ -83,23 +86,38 @@ class MemoryLedger:
             case IntentRecorded(_, order):
                 self._claim("intent", order.request.intent_id, claimed)
                 self._claim_attempt(order, claimed)
+            case FillRevised(trade_id, intent_id):
+                self._need("fill", trade_id)
+                self._refer(fact, intent_id)
+            case EvidenceRecorded(cloid):
+                self._need("cloid", cloid)
             case TradeClosed(trade):
                 self._refer(fact, trade.intent_id)
+                if fact.closing_trade_id:
+                    self._claim("trade", fact.closing_trade_id, claimed)
+            case TradeWithdrawn(key):
+                if key in self._keys["trade"]:
+                    self._keys["trade"].discard(key)
+                    claimed.append(("trade", key, False))
             case FundingRecorded(symbol, time_ms):
                 self._claim("funding", (symbol, time_ms), claimed)
             case _:
                 raise AssertionError(f"{type(fact).__name__} has nothing to check")
 
-    def _claim_attempt(self, order: Order, claimed: list[tuple[str, Hashable]]) -> None:
+    def _claim_attempt(self, order: Order, claimed: list[tuple[str, Hashable, bool]]) -> None:
         self._claim("cloid", order.request.cloid, claimed)
         self._claim("attempt", (order.request.intent_id, order.attempt), claimed)
 
-    def _claim(self, name: str, key: Hashable, claimed: list[tuple[str, Hashable]]) -> None:
+    def _claim(self, name: str, key: Hashable, claimed: list[tuple[str, Hashable, bool]]) -> None:
         keys = self._keys[name]
         if key in keys:
             raise StorageError(f"{name} {_words(key)} is in the ledger already. Nothing was written.")
         keys.add(key)
-        claimed.append((name, key))
+        claimed.append((name, key, True))
+
+    def _need(self, name: str, key: Hashable) -> None:
+        if key not in self._keys[name]:
+            raise StorageError(f"{name} {_words(key)} is not in the ledger. Nothing was written.")
 
     def _refer(self, fact: LedgerFact, intent_id: str | None) -> None:
         if intent_id is not None and intent_id not in self._keys["intent"]:
@@ -135,7 +153,18 @@ class MemoryDecisionLog:
         """Nothing to let go of."""
 
 
-_CHECKED = frozenset((FillRecorded, OrderChanged, IntentRecorded, TradeClosed, FundingRecorded))
+_CHECKED = frozenset(
+    (
+        FillRecorded,
+        FillRevised,
+        OrderChanged,
+        IntentRecorded,
+        EvidenceRecorded,
+        TradeClosed,
+        TradeWithdrawn,
+        FundingRecorded,
+    )
+)
 
 
 def _words(key: Hashable) -> str:

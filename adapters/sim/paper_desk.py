@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,16 @@ import numpy as np
 from adapters.sim.exchange import SimExchange
 from adapters.sim.exchange_state import save_book
 from domain.candles import CandleBatch, CandleWindow, Interval
-from domain.events import Event, FillArrived, OrderCanceled, OrderOutcome, Quotes
+from domain.events import (
+    AccountSnapshot,
+    Event,
+    FillArrived,
+    OrderCanceled,
+    OrderLooked,
+    OrderNamed,
+    OrderOutcome,
+    Quotes,
+)
 from domain.instruments import Universe
 from domain.intents import OrderRequest
 from domain.orders import Accepted, SubmitOutcome
@@ -54,6 +64,8 @@ class PaperDesk:
         self._answers: dict[str, asyncio.Future[SubmitOutcome]] = {}
         self._news: list[Event] = []
         self._saved_changes = -1
+        self._is_read = False
+        """From then on the exchange lives through time by the feed's quotes."""
 
     # ── order gateway ────────────────────────────────────────────────────────────────────────
 
@@ -69,11 +81,16 @@ class PaperDesk:
         self._news += self._exchange.cancel(symbol, cloid)
         self._save()
 
+    async def burn(self, nonce: int) -> bool:
+        """Nothing is signed here."""
+        return True
+
     # ── account ──────────────────────────────────────────────────────────────────────────────
 
     async def recover(self, live_cloids: Collection[str], fills_since_ms: int) -> Sequence[Event]:
         """Live through the time that was missed, then tell what the account's books say."""
-        await self._catch_up(self._clock.now_ms())
+        if not self._is_read:
+            await self._catch_up(self._clock.now_ms())
         book = self._exchange.book
         events: list[Event] = [FillArrived(fill) for fill in book.fills if fill.time_ms >= fills_since_ms]
         events += book.fundings
@@ -83,9 +100,24 @@ class PaperDesk:
             for cloid in live_cloids
             if not self._exchange.is_alive(cloid)
         ]
-        events.append(self._exchange.snapshot())
+        events.append(replace(self._exchange.snapshot(), fills_since_ms=fills_since_ms))
         self._save()
         return events
+
+    async def snapshot(self) -> AccountSnapshot:
+        return self._exchange.snapshot()
+
+    async def look(self, cloid: str, since_ms: int, *, everywhere: bool) -> Sequence[Event]:
+        """What an order that is over left are its fills: the exchange's word is final."""
+        book = self._exchange.book
+        told: list[Event] = [FillArrived(fill) for fill in book.fills if fill.cloid == cloid]
+        told += [OrderOutcome(cloid, Accepted(held.oid)) for held in book.all_resting() if held.request.cloid == cloid]
+        found = bool(told) or self._exchange.is_alive(cloid)
+        return [*told, OrderLooked(cloid, found, book.now_ms, everywhere)]
+
+    async def name_order(self, symbol: str, oid: int) -> OrderNamed | None:
+        fills = (fill for fill in self._exchange.book.fills if fill.symbol == symbol and fill.oid == oid)
+        return next((OrderNamed(symbol, oid, fill.cloid, is_trigger=False) for fill in fills), None)
 
     # ── market feed ──────────────────────────────────────────────────────────────────────────
 
@@ -93,6 +125,7 @@ class PaperDesk:
         self._feed.watch(symbols, exit_symbols)
 
     async def events(self) -> AsyncIterator[Event]:
+        self._is_read = True
         async for event in self._feed.events():
             if isinstance(event, Quotes):
                 for news in self._through_exchange(event):

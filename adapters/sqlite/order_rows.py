@@ -10,8 +10,19 @@ from typing import Any
 
 from domain.candles import Interval
 from domain.fact_text import decimal_from_text, decimal_text
-from domain.facts import FillRecorded
-from domain.intents import Action, IntentKey, OrderIntent, OrderRequest, Side, TimeInForce, Trigger, TriggerKind
+from domain.facts import EvidenceRecorded, FillRecorded, FillRevised
+from domain.fills import Fill, FillCause
+from domain.intents import (
+    Action,
+    IntentKey,
+    OrderIntent,
+    OrderRequest,
+    Payload,
+    Side,
+    TimeInForce,
+    Trigger,
+    TriggerKind,
+)
 from domain.orders import Order, OrderStatus
 
 Row = dict[str, Any]
@@ -72,6 +83,7 @@ def attempt_row(order: Order) -> Row:
         "symbol": request.symbol,
         **_terms_row(request),
         "sent_ms": order.sent_ms,
+        **_payload_row(request.payload),
     }
 
 
@@ -95,6 +107,7 @@ def order_of(attempt: Stored, order: Stored, deadline_ms: int | None) -> Order:
             symbol=attempt["symbol"],
             **_terms_of(attempt),
             deadline_ms=deadline_ms,
+            payload=_payload_of(attempt),
         ),
         attempt=attempt["attempt"],
         sent_ms=attempt["sent_ms"],
@@ -102,6 +115,25 @@ def order_of(attempt: Stored, order: Stored, deadline_ms: int | None) -> Order:
         oid=order["oid"],
         filled=decimal_from_text(order["filled"]),
         reason=order["reason"],
+    )
+
+
+def fill_of(row: Stored) -> Fill:
+    start = row["start_position"]
+    return Fill(
+        symbol=row["symbol"],
+        side=Side(row["side"]),
+        price=decimal_from_text(row["price"]),
+        size=decimal_from_text(row["size"]),
+        time_ms=row["time_ms"],
+        tid=row["tid"],
+        oid=row["oid"],
+        cloid=row["cloid"],
+        fee=decimal_from_text(row["fee"]),
+        start_position=None if start is None else decimal_from_text(start),
+        hash=row["hash"],
+        crossed=bool(row["crossed"]),
+        cause=FillCause(row["cause"]),
     )
 
 
@@ -121,13 +153,49 @@ def fill_row(fact: FillRecorded) -> Row:
         "start_position": None if fill.start_position is None else decimal_text(fill.start_position),
         "hash": fill.hash,
         "crossed": int(fill.crossed),
-        "liquidation": int(fill.liquidation),
+        "cause": fill.cause.value,
         "intent_id": fact.intent_id,
         "matched_via": fact.via.value,
         "reason": fact.reason,
         "realised": decimal_text(fact.realised),
         "seq": fact.seq,
     }
+
+
+def revision_row(fact: FillRevised) -> Row:
+    return {
+        "trade_id": fact.trade_id,
+        "intent_id": fact.intent_id,
+        "matched_via": fact.via.value,
+        "reason": fact.reason,
+        "realised": decimal_text(fact.realised),
+    }
+
+
+def evidence_row(fact: EvidenceRecorded) -> Row:
+    return {
+        "id": None,  # SQLite counts
+        "cloid": fact.cloid,
+        "kind": fact.kind.value,
+        "venue_ms": fact.venue_ms,
+        "text": fact.text,
+        "at_ms": fact.at_ms,
+    }
+
+
+def _payload_row(payload: Payload | None) -> Row:
+    return {
+        "nonce": None if payload is None else payload.nonce,
+        "expires_after_ms": None if payload is None else payload.expires_ms,
+        "action_json": None if payload is None else payload.action,
+        "action_hash": None if payload is None else payload.digest,
+    }
+
+
+def _payload_of(row: Stored) -> Payload | None:
+    if row["nonce"] is None:
+        return None
+    return Payload(row["nonce"], row["expires_after_ms"], row["action_json"], row["action_hash"])
 
 
 def _terms_row(terms: OrderIntent | OrderRequest) -> Row:

@@ -12,7 +12,7 @@ from adapters.sqlite.order_rows import Row, Stored
 from domain.confidence import Confidence
 from domain.exits import ExitState
 from domain.fact_text import decimal_from_text, decimal_text
-from domain.facts import FundingRecorded, TradeClosed
+from domain.facts import DifferenceOpened, FundingRecorded, GapOpened, PositionAdjusted, TradeClosed
 from domain.intents import Side
 from domain.positions import Position
 from domain.risk import RiskState
@@ -36,6 +36,7 @@ def trade_row(fact: TradeClosed) -> Row:
         "exit_reason": trade.exit_reason,
         "meta_json": fact.meta,
         "seq": fact.seq,
+        "closing_trade_id": fact.closing_trade_id,
     }
 
 
@@ -46,6 +47,48 @@ def funding_row(fact: FundingRecorded) -> Row:
         "size": decimal_text(fact.size),
         "rate": decimal_text(fact.rate),
         "amount_usd": decimal_text(fact.amount_usd),
+    }
+
+
+def gap_row(fact: GapOpened) -> Row:
+    return {
+        "id": None,
+        "symbol": fact.symbol,
+        "after_trade_id": fact.after_trade_id,
+        "before_trade_id": fact.before_trade_id,
+        "expected": decimal_text(fact.expected),
+        "found": decimal_text(fact.found),
+        "time_ms": fact.time_ms,
+        "opened_ms": fact.at_ms,
+        "closed_ms": None,
+        "cause": None,
+    }
+
+
+def adjustment_row(fact: PositionAdjusted) -> Row:
+    return {
+        "id": None,
+        "symbol": fact.symbol,
+        "size_before": decimal_text(fact.before),
+        "size_after": decimal_text(fact.after),
+        "price": decimal_text(fact.price),
+        "at_ms": fact.at_ms,
+        "kind": fact.kind,
+    }
+
+
+def difference_row(fact: DifferenceOpened) -> Row:
+    return {
+        "id": None,
+        "key": fact.key,
+        "kind": fact.kind,
+        "symbol": fact.symbol,
+        "ours": fact.ours,
+        "venue": fact.venue,
+        "cause": fact.cause,
+        "opened_ms": fact.at_ms,
+        "closed_ms": None,
+        "how": None,
     }
 
 

@@ -2,12 +2,14 @@
 
 Facts of one commit are sorted by table first. States (an order, a position, a risk state) are
 written once, in their last form; what happens once (an intent, a fill, a payment) is
-inserted, and its key refuses a second. Parents go before what refers to them.
+inserted, and its key refuses a second. Parents go before what refers to them. What may be taken back
+or changed after it was told (trades, gaps, a fill's owner) goes last, in the order in which it was said.
 """
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -21,15 +23,24 @@ from domain.facts import (
     AnchorSet,
     CashSet,
     ConfigTaken,
+    CursorMoved,
+    DifferenceClosed,
+    DifferenceOpened,
+    EvidenceRecorded,
     ExitStateChanged,
     FillRecorded,
+    FillRevised,
     FundingRecorded,
+    GapClosed,
+    GapOpened,
     IntentRecorded,
     LedgerFact,
     OrderChanged,
+    PositionAdjusted,
     PositionChanged,
     RiskChanged,
     TradeClosed,
+    TradeWithdrawn,
 )
 from domain.orders import Order
 
@@ -43,16 +54,36 @@ _ONCE = {
         tables.trades,
         tables.funding,
         tables.config_versions,
+        tables.order_evidence,
+        tables.gaps,
+        tables.position_adjustments,
+        tables.differences,
     )
 }
 _STATES = {
     table: upsert_sql(table)
-    for table in (tables.positions, tables.exit_states, tables.risk_state, tables.anchors, tables.account)
+    for table in (
+        tables.positions,
+        tables.exit_states,
+        tables.risk_state,
+        tables.anchors,
+        tables.account,
+        tables.cursors,
+    )
 }
 _CHANGE_ORDER = (
     "UPDATE orders SET status = :status, oid = :oid, filled = :filled, reason = :reason, updated_ms = :updated_ms "
     "WHERE cloid = :cloid"
 )
+_REVISE_FILL = (
+    "UPDATE fills SET intent_id = :intent_id, matched_via = :matched_via, reason = :reason, realised = :realised "
+    "WHERE trade_id = :trade_id"
+)
+_WITHDRAW_TRADE = "DELETE FROM trades WHERE closing_trade_id = :closing_trade_id"
+_CLOSE_GAP = (
+    "UPDATE gaps SET closed_ms = :at_ms, cause = :cause WHERE before_trade_id = :before_trade_id AND closed_ms IS NULL"
+)
+_CLOSE_DIFFERENCE = "UPDATE differences SET closed_ms = :at_ms, how = :how WHERE key = :key AND closed_ms IS NULL"
 _END_EXITS = "DELETE FROM exit_states WHERE symbol = ?"
 
 
@@ -65,6 +96,7 @@ class Projections:
         self._new_orders: dict[str, Row] = {}
         self._changed_orders: dict[str, tuple[Order, int]] = {}
         self._exits: dict[str, ExitState | None] = {}
+        self._notes: list[tuple[str, Row]] = []
         for fact in facts:
             self._take(fact)
 
@@ -76,8 +108,12 @@ class Projections:
             connection.exec_driver_sql(_ONCE[tables.orders], list(self._new_orders.values()))
         for order, at_ms in self._changed_orders.values():
             self._change_order(connection, order, at_ms)
-        for table in (tables.fills, tables.trades, tables.funding, tables.config_versions):
+        for table in (tables.fills, tables.funding, tables.config_versions):
             self._write_once(connection, table)
+        for statement, row in self._notes:
+            changed = connection.exec_driver_sql(statement, row).rowcount
+            if changed == 0 and statement is _REVISE_FILL:
+                raise sqlite3.IntegrityError(f"fill {row['trade_id']} is revised and not in the ledger")
         self._sort_exits(connection)
         for table, rows in self._states.items():
             connection.exec_driver_sql(_STATES[table], list(rows.values()))
@@ -96,8 +132,27 @@ class Projections:
                     self._changed_orders[cloid] = (order, at_ms)
             case FillRecorded():
                 self._add(tables.fills, order_rows.fill_row(fact))
+            case FillRevised():
+                self._notes.append((_REVISE_FILL, order_rows.revision_row(fact)))
             case TradeClosed():
-                self._add(tables.trades, position_rows.trade_row(fact))
+                self._note(tables.trades, position_rows.trade_row(fact))
+            case TradeWithdrawn(key):
+                self._notes.append((_WITHDRAW_TRADE, {"closing_trade_id": key}))
+            case EvidenceRecorded():
+                self._note(tables.order_evidence, order_rows.evidence_row(fact))
+            case GapOpened():
+                self._note(tables.gaps, position_rows.gap_row(fact))
+            case GapClosed(before_trade_id, cause, at_ms):
+                row = {"before_trade_id": before_trade_id, "cause": cause, "at_ms": at_ms}
+                self._notes.append((_CLOSE_GAP, row))
+            case PositionAdjusted():
+                self._note(tables.position_adjustments, position_rows.adjustment_row(fact))
+            case DifferenceOpened():
+                self._note(tables.differences, position_rows.difference_row(fact))
+            case DifferenceClosed(key, how, at_ms):
+                self._notes.append((_CLOSE_DIFFERENCE, {"key": key, "how": how, "at_ms": at_ms}))
+            case CursorMoved(name, until_ms):
+                self._set(tables.cursors, name, {"name": name, "until_ms": until_ms})
             case FundingRecorded():
                 self._add(tables.funding, position_rows.funding_row(fact))
             case PositionChanged(position):
@@ -113,6 +168,9 @@ class Projections:
                 self._set(tables.account, 1, {"id": 1, "cash_usd": decimal_text(cash_usd), "at_ms": at_ms})
             case ConfigTaken():
                 self._add(tables.config_versions, _config_row(fact))
+
+    def _note(self, table: sa.Table, row: Row) -> None:
+        self._notes.append((_ONCE[table], row))
 
     def _add(self, table: sa.Table, row: Row) -> None:
         self._once.setdefault(table, []).append(row)

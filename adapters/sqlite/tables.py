@@ -97,6 +97,21 @@ order_attempts = _table(
     _text("symbol"),
     *_request_columns(),
     _whole("sent_ms"),
+    _whole("nonce", null=True),  # what was signed: none at a simulated exchange
+    _whole("expires_after_ms", null=True),
+    _text("action_json", null=True),
+    _text("action_hash", null=True),
+)
+
+order_evidence = _table(
+    "order_evidence",
+    LEDGER,
+    _whole("id", key=True),
+    _text("cloid", sa.ForeignKey("order_attempts.cloid")),
+    _text("kind"),
+    _whole("venue_ms"),
+    _text("text"),
+    _whole("at_ms"),
 )
 
 orders = _table(
@@ -126,13 +141,57 @@ fills = _table(
     _text("start_position", null=True),
     _text("hash"),
     _whole("crossed"),
-    _whole("liquidation"),
     _text("intent_id", sa.ForeignKey("order_intents.intent_id"), null=True),
     _text("matched_via"),
     _text("reason"),
     _text("realised"),
     _whole("seq"),
+    sa.Column("cause", sa.Text, nullable=False, server_default=sa.text("'order'")),
 )
+
+gaps = _table(
+    "gaps",
+    LEDGER,
+    _whole("id", key=True),
+    _text("symbol"),
+    _text("after_trade_id", null=True),
+    _text("before_trade_id"),
+    _text("expected"),
+    _text("found"),
+    _whole("time_ms"),
+    _whole("opened_ms"),
+    _whole("closed_ms", null=True),
+    _text("cause", null=True),
+)
+
+position_adjustments = _table(
+    "position_adjustments",
+    LEDGER,
+    _whole("id", key=True),
+    _text("symbol"),
+    _text("size_before"),
+    _text("size_after"),
+    _text("price"),
+    _whole("at_ms"),
+    _text("kind"),
+)
+
+differences = _table(
+    "differences",
+    LEDGER,
+    _whole("id", key=True),
+    _text("key"),
+    _text("kind"),
+    _text("symbol"),
+    _text("ours"),
+    _text("venue"),
+    _text("cause"),
+    _whole("opened_ms"),
+    _whole("closed_ms", null=True),
+    _text("how", null=True),
+)
+
+cursors = _table("cursors", LEDGER, _text("name", key=True), _whole("until_ms"))
 
 trades = _table(
     "trades",
@@ -152,6 +211,7 @@ trades = _table(
     _text("exit_reason"),
     _text("meta_json"),
     _whole("seq"),
+    sa.Column("closing_trade_id", sa.Text, nullable=False, server_default=sa.text("''")),  # '' before this was kept
 )
 
 positions = _table(
@@ -295,6 +355,7 @@ candles_skipped = _table(
     _text("reason"),
 )
 
+ENDED = sa.text("orders.status IN ('filled', 'canceled', 'rejected', 'dead', 'would')")
 MAY_LIVE = sa.text("status NOT IN ('filled', 'canceled', 'rejected', 'dead', 'would')")
 """Orders that the venue may still hold, spelled as the index on them is: only then is it used.
 
@@ -305,6 +366,12 @@ sa.Index("orders_live", orders.c.status, sqlite_where=MAY_LIVE)
 sa.Index("fills_by_hash", fills.c.hash, fills.c.tid)
 sa.Index("attempts_once", order_attempts.c.intent_id, order_attempts.c.attempt, unique=True)
 sa.Index("trades_by_symbol", trades.c.symbol)
+sa.Index("trades_once", trades.c.closing_trade_id, unique=True, sqlite_where=sa.text("closing_trade_id <> ''"))
+sa.Index("evidence_by_cloid", order_evidence.c.cloid)
+sa.Index("fills_by_symbol", fills.c.symbol, fills.c.time_ms)
+sa.Index("attempts_by_symbol", order_attempts.c.symbol, order_attempts.c.sent_ms)
+sa.Index("gaps_open", gaps.c.before_trade_id, sqlite_where=sa.text("closed_ms IS NULL"))
+sa.Index("differences_open", differences.c.key, sqlite_where=sa.text("closed_ms IS NULL"))
 sa.Index("intents_by_symbol", order_intents.c.symbol, order_intents.c.decided_ms)
 sa.Index("gate_sets_by_names", gate_sets.c.names, unique=True)
 sa.Index("decisions_by_time", decisions.c.at_ms, decisions.c.symbol)  # grows at its end alone; by symbol it would not

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
@@ -10,15 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from domain.events import AccountSnapshot, Event, FillArrived, OrderCanceled, OrderOutcome
-from domain.fills import Fill
-from domain.intents import Side, TimeInForce
+from adapters.clocks import SystemClock
+from adapters.hyperliquid.account import HyperliquidAccount
+from adapters.hyperliquid.budget import Lane
+from adapters.hyperliquid.leverage import AsksInfo
+from domain.events import (
+    AccountSnapshot,
+    Event,
+    FillArrived,
+    OrderCanceled,
+    OrderLooked,
+    OrderNamed,
+    OrderOutcome,
+)
+from domain.fills import Fill, FillCause
+from domain.intents import OrderRequest, Side, TimeInForce, TriggerKind
 from domain.orders import Accepted
 from ports.account import Account
 from ports.order_gateway import VenueUnavailable
-from tests.hyperliquid_rigs import VenueControl
-from tests.order_worlds import CASH_USD, HyperliquidWorld, World, hyperliquid_world, sim_world
-from tests.venue_process import venue
+from tests.hyperliquid_rigs import VenueControl, venue_rig
+from tests.order_worlds import CASH_USD, HyperliquidWorld, World, contract_venue, hyperliquid_world, sim_world
 
 pytestmark = pytest.mark.xdist_group("account_contracts")
 
@@ -95,6 +105,107 @@ class AccountContract(ABC):
         places = {type(event): place for place, event in enumerate(events)}
         assert places[FillArrived] < places[OrderCanceled], "fills before ends"
 
+    async def test_a_snapshot_says_what_is_held_and_what_rests_and_nothing_of_the_past(self, world: World) -> None:
+        bought = await world.request(leverage=Decimal(5))
+        rests = await world.request("ETH", away=-20, time_in_force=TimeInForce.GTC)
+        assert isinstance(await world.gateway.submit(bought), Accepted)
+        stop = await stop_for(world, bought)
+        oids = {request.cloid: await oid_of(world, request) for request in (rests, stop)}
+        snapshot = await world.account.snapshot()
+        assert snapshot.positions == (("BTC", bought.size),)
+        (held,) = snapshot.held
+        price = next(fill.price for fill in fills_of(await world.told()) if fill.cloid == bought.cloid)
+        assert (held.symbol, held.leverage) == ("BTC", 5)
+        assert held.entry_price is not None and abs(held.entry_price / price - 1) < Decimal("0.01")
+        assert snapshot.resting is not None
+        assert {(order.symbol, order.cloid, order.oid) for order in snapshot.resting} == {
+            ("ETH", rests.cloid, oids[rests.cloid]),
+            ("BTC", stop.cloid, oids[stop.cloid]),
+        }
+        assert all(abs(order.placed_ms - world.now_ms()) < 60_000 for order in snapshot.resting)
+        assert snapshot.fills_since_ms is None, "no fill was read"
+        assert abs(snapshot.at_ms - world.now_ms()) < 60_000
+        for request in (rests, stop):
+            await world.gateway.cancel(request.symbol, request.cloid)
+        assert (await world.account.snapshot()).resting == ()
+
+    async def test_what_recover_tells_ends_with_such_a_snapshot_and_says_from_when_on_it_told_all(
+        self, world: World
+    ) -> None:
+        since_ms = world.now_ms() - 1_000
+        rests = await world.request("ETH", away=-20, time_in_force=TimeInForce.GTC)
+        await oid_of(world, rests)
+        last = (await world.told(since_ms=since_ms))[-1]
+        assert isinstance(last, AccountSnapshot)
+        assert [order.cloid for order in last.resting or ()] == [rests.cloid]
+        assert last.fills_since_ms is not None and last.fills_since_ms <= since_ms
+
+    @pytest.mark.parametrize("everywhere", [False, True])
+    async def test_an_order_that_is_looked_for_is_found_as_it_stands(self, world: World, everywhere: bool) -> None:
+        since_ms = world.now_ms()
+        filled = await world.request()
+        rests = await world.request("ETH", away=-20, time_in_force=TimeInForce.GTC)
+        oids = {request.cloid: await oid_of(world, request) for request in (filled, rests)}
+        told = list(await world.account.look(rests.cloid, since_ms, everywhere=everywhere))
+        looked = told[-1]
+        assert isinstance(looked, OrderLooked)
+        assert (looked.cloid, looked.found, looked.everywhere) == (rests.cloid, True, everywhere)
+        assert OrderOutcome(rests.cloid, Accepted(oids[rests.cloid])) in told
+        assert not any(isinstance(event, OrderCanceled) for event in told)
+        told = list(await world.account.look(filled.cloid, since_ms, everywhere=everywhere))
+        assert isinstance(told[-1], OrderLooked) and told[-1].found is True
+        mine = [fill for fill in fills_of(told) if fill.cloid == filled.cloid]
+        assert sum(fill.size for fill in mine) == filled.size, "and with what it did"
+        assert {fill.oid for fill in mine} == {oids[filled.cloid]}
+
+    @pytest.mark.parametrize("everywhere", [False, True])
+    async def test_an_order_that_never_was_is_not_found(self, world: World, everywhere: bool) -> None:
+        assert isinstance(await world.gateway.submit(await world.request()), Accepted)
+        never = await world.request()
+        told = list(await world.account.look(never.cloid, world.now_ms(), everywhere=everywhere))
+        looked = told[-1]
+        assert isinstance(looked, OrderLooked)
+        assert (looked.cloid, looked.found, looked.everywhere) == (never.cloid, False, everywhere)
+        assert not [event for event in told if getattr(event, "cloid", None) == never.cloid and event is not looked]
+        assert all(fill.cloid != never.cloid for fill in fills_of(told))
+        assert abs(looked.venue_ms - world.now_ms()) < 60_000
+
+    async def test_the_order_behind_a_fill_has_a_name_and_one_that_never_was_has_none(self, world: World) -> None:
+        bought = await world.request()
+        oid = await oid_of(world, bought)
+        assert await world.account.name_order("BTC", oid) == OrderNamed("BTC", oid, bought.cloid, is_trigger=False)
+        assert await world.account.name_order("BTC", oid + 1_000_000) is None
+
+
+class Forgetful:
+    """The venue, but of no order does it know how it stands."""
+
+    def __init__(self, info: AsksInfo) -> None:
+        self._info = info
+
+    async def ask(self, request: dict[str, object], *, lane: Lane = Lane.NORMAL, rows_expected: int = 0) -> bytes:
+        if request["type"] == "orderStatus":
+            return b'{"status":"unknownOid"}'
+        return await self._info.ask(request, lane=lane, rows_expected=rows_expected)
+
+
+async def oid_of(world: World, request: OrderRequest) -> int:
+    """Submit it; under which oid it was accepted."""
+    outcome = await world.gateway.submit(request)
+    assert isinstance(outcome, Accepted), outcome
+    return outcome.oid
+
+
+async def stop_for(world: World, bought: OrderRequest) -> OrderRequest:
+    return await world.request(
+        side=Side.SELL,
+        size=bought.size,
+        reduce_only=True,
+        time_in_force=TimeInForce.GTC,
+        trigger=(TriggerKind.STOP_LOSS, -10),
+        away=15,
+    )
+
 
 def fills_of(events: list[Event]) -> list[Fill]:
     return [event.fill for event in events if isinstance(event, FillArrived)]
@@ -109,10 +220,8 @@ class TestSimAccount(AccountContract):
 
 @pytest.fixture(scope="module")
 def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueControl]:
-    options = ("--symbols", "4", "--accounts", "40", "--block", "20", "--no-limits")
-    with venue(tmp_path_factory.mktemp("venue"), *options) as (process, ready):
-        yield VenueControl(ready)
-        assert process.end(signal.SIGTERM) == 0, process.err
+    with contract_venue(tmp_path_factory.mktemp("venue")) as running:
+        yield running
 
 
 class TestHyperliquidAccount(AccountContract):
@@ -132,6 +241,74 @@ class TestHyperliquidAccount(AccountContract):
         control.no_faults()
         assert isinstance((await world.told())[-1], AccountSnapshot)
 
+    @pytest.mark.parametrize(
+        "kind", ["clearinghouseState", "orderStatus", "frontendOpenOrders", "userFillsByTime", "userAbstraction"]
+    )
+    async def test_a_look_or_a_snapshot_without_one_of_its_answers_is_none(
+        self, control: VenueControl, world: World, kind: str
+    ) -> None:
+        never = await world.request()
+        control.fault("refuse", match={"request_type": kind}, times=100, status=500)
+        if kind != "userAbstraction":
+            with pytest.raises(VenueUnavailable, match=kind):
+                await world.account.look(never.cloid, world.now_ms(), everywhere=True)
+        if kind not in ("orderStatus", "userFillsByTime"):
+            with pytest.raises(VenueUnavailable, match=kind):
+                await world.account.snapshot()
+        control.no_faults()
+        assert (await world.account.snapshot()).positions == ()
+
+    async def test_an_order_whose_status_nobody_shows_is_found_by_what_it_did(self, world: World) -> None:
+        """A freshly placed order can be invisible for a moment."""
+        assert isinstance(world, HyperliquidWorld)
+        since_ms, rig = world.now_ms(), world.rig
+        account = HyperliquidAccount(Forgetful(rig.info), rig.control.user, rig.sentinel, rig.clock)
+        filled, rests = await world.request(), await world.request("ETH", away=-20, time_in_force=TimeInForce.GTC)
+        for request in (filled, rests):
+            oid = await oid_of(world, request)
+            (looked,) = await account.look(request.cloid, since_ms, everywhere=False)
+            assert isinstance(looked, OrderLooked) and looked.found is False
+            told = list(await account.look(request.cloid, since_ms, everywhere=True))
+            assert isinstance(told[-1], OrderLooked) and told[-1].found is True
+            if request is filled:
+                assert sum(fill.size for fill in fills_of(told) if fill.cloid == request.cloid) == request.size
+            else:
+                assert OrderOutcome(request.cloid, Accepted(oid)) in told
+        never = await world.request()
+        told = list(await account.look(never.cloid, since_ms, everywhere=True))
+        assert isinstance(told[-1], OrderLooked) and told[-1].found is False
+
+    async def test_the_time_of_a_look_and_of_a_snapshot_is_the_venue_s(
+        self, control: VenueControl, tmp_path: Path
+    ) -> None:
+        class WrongClock(SystemClock):
+            def now_ms(self) -> int:
+                return super().now_ms() + 3_600_000
+
+        control.account += 1  # one that no test has used yet
+        async with venue_rig(control, tmp_path, WrongClock()) as rig:
+            before_ms = control.now_ms()
+            (looked,) = await rig.account.look("0x" + 32 * "e", before_ms, everywhere=True)
+            at_ms = (await rig.account.snapshot()).at_ms
+            assert isinstance(looked, OrderLooked)
+            assert before_ms - 1_000 <= looked.venue_ms <= at_ms <= control.now_ms() + 1_000
+
+    async def test_the_names_of_a_stop_of_what_rests_and_of_what_was_done_by_hand(
+        self, control: VenueControl, world: World
+    ) -> None:
+        bought = await world.request()
+        assert isinstance(await world.gateway.submit(bought), Accepted)
+        stop, rests = await stop_for(world, bought), await world.request(away=-20, time_in_force=TimeInForce.GTC)
+        for request, is_trigger in ((stop, True), (rests, False)):
+            oid = await oid_of(world, request)
+            named = OrderNamed("BTC", oid, request.cloid, is_trigger=is_trigger)
+            assert await world.account.name_order("BTC", oid) == named
+            await world.gateway.cancel("BTC", request.cloid)
+            assert await world.account.name_order("BTC", oid) == named, "also when it is over"
+        control.operate("trade", user=control.user, coin="ETH", side="buy", size="0.1")
+        (oid,) = {fill.oid for fill in fills_of(await world.told()) if fill.symbol == "ETH"}
+        assert await world.account.name_order("ETH", oid) == OrderNamed("ETH", oid, None, is_trigger=False)
+
     async def test_trades_by_hand_elsewhere_are_told_without_a_cloid(self, control: VenueControl, world: World) -> None:
         control.operate("trade", user=control.user, coin="ETH", side="buy", size="0.1")
         (fill,) = {fill.cloid for fill in fills_of(await world.told())}
@@ -142,6 +319,5 @@ class TestHyperliquidAccount(AccountContract):
         assert isinstance(await world.gateway.submit(await world.request()), Accepted)
         control.operate("liquidate", user=control.user)
         fills = fills_of(await world.told())
-        assert not fills[0].liquidation
-        assert fills[-1].liquidation
+        assert (fills[0].cause, fills[-1].cause) == (FillCause.ORDER, FillCause.LIQUIDATION)
         assert (await world.snapshot()).positions == ()

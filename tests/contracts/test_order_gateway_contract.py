@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from domain.events import OrderCanceled
 from domain.intents import Side, TimeInForce, TriggerKind
-from domain.orders import Accepted, Rejected, RejectReason
+from domain.orders import Accepted, Rejected, RejectReason, Unknown
 from ports.order_gateway import OrderGateway, VenueUnavailable
-from tests.hyperliquid_rigs import VenueControl
-from tests.order_worlds import HyperliquidWorld, World, hyperliquid_world, sim_world
-from tests.venue_process import venue
+from tests.daemon_process import PATIENCE_S
+from tests.hyperliquid_rigs import VenueControl, nonce_of
+from tests.order_worlds import HyperliquidWorld, World, contract_venue, hyperliquid_world, sim_world
 
 pytestmark = pytest.mark.xdist_group("order_contracts")
 
@@ -96,6 +97,22 @@ class OrderGatewayContract(ABC):
         await world.gateway.cancel("BTC", (await world.request()).cloid)
         assert (await world.snapshot()).positions == ()
 
+    async def test_burning_what_nobody_used_is_certain_and_asking_again_is_harmless(self, world: World) -> None:
+        nonce = world.nonce_of(await world.request())
+        assert [await world.gateway.burn(nonce) for _ in range(3)] == [True, True, True]
+        assert (await world.snapshot()).positions == ()
+
+    async def test_burning_the_nonce_of_an_accepted_order_leaves_it_as_it_is(self, world: World) -> None:
+        bought, rests = await world.request(), await world.request(away=-20, time_in_force=TimeInForce.GTC)
+        for request in (bought, rests):
+            assert isinstance(await world.gateway.submit(request), Accepted)
+            assert await world.gateway.burn(world.nonce_of(request)) is True
+        snapshot = await world.snapshot()
+        assert snapshot.positions == (("BTC", bought.size),)
+        assert [order.cloid for order in snapshot.resting or ()] == [rests.cloid]
+        await world.gateway.cancel("BTC", rests.cloid)
+        assert _is_ended(await world.told(rests.cloid), rests.cloid), "it stood until now"
+
     async def test_one_attempt_is_sent_once(self, world: World) -> None:
         request = await world.request(away=-20, time_in_force=TimeInForce.GTC)
         assert isinstance(await world.gateway.submit(request), Accepted)
@@ -117,10 +134,8 @@ class TestSimOrderGateway(OrderGatewayContract):
 
 @pytest.fixture(scope="module")
 def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueControl]:
-    options = ("--symbols", "4", "--accounts", "40", "--block", "20", "--no-limits")
-    with venue(tmp_path_factory.mktemp("venue"), *options) as (process, ready):
-        yield VenueControl(ready)
-        assert process.end(signal.SIGTERM) == 0, process.err
+    with contract_venue(tmp_path_factory.mktemp("venue")) as running:
+        yield running
 
 
 class TestHyperliquidOrderGateway(OrderGatewayContract):
@@ -138,3 +153,68 @@ class TestHyperliquidOrderGateway(OrderGatewayContract):
                 await world.gateway.submit(request)
             with pytest.raises(VenueUnavailable):
                 await world.gateway.cancel("BTC", request.cloid)
+            with pytest.raises(VenueUnavailable):
+                await world.gateway.burn(world.nonce_of(request))
+
+    async def test_what_is_signed_with_a_burned_nonce_never_lives(self, control: VenueControl, world: World) -> None:
+        request = await world.request()
+        assert await world.gateway.burn(nonce_of(request)) is True
+        outcome = await world.gateway.submit(request)
+        assert isinstance(outcome, Unknown) and "duplicate nonce" in outcome.text
+        assert not control.lived(request.cloid)
+
+    async def test_an_order_that_is_held_back_never_lives_once_its_nonce_is_burned(
+        self, control: VenueControl, world: World
+    ) -> None:
+        """2025-07-29: errors came back, the orders landed later. The first one shows that it would."""
+        lands, burned = await world.request("ETH"), await world.request()
+        control.fault("execute_late", times=2, ms=700, body="cut")
+        for request in (lands, burned):
+            assert isinstance(await world.gateway.submit(request), Unknown)
+        assert not control.lived(lands.cloid), "both are on their way"
+        assert await world.gateway.burn(nonce_of(burned)) is True
+        await _until(lambda: control.lived(lands.cloid))
+        await asyncio.sleep(0.3)
+        assert not control.lived(burned.cloid)
+        assert (await world.snapshot()).positions == (("ETH", lands.size),)
+
+    @pytest.mark.parametrize(
+        ("fault", "parts"),
+        [
+            ("lose_reply", {}),
+            ("drop_request", {}),
+            ("refuse", {"status": 503}),
+            ("replace_answer", {"status": 200, "body": "err", "text": "Internal error"}),
+            ("truncate", {"keep": 0.7}),
+        ],
+    )
+    async def test_a_burn_without_a_clear_answer_is_none_until_it_is_asked_again(
+        self, control: VenueControl, world: World, fault: str, parts: dict[str, Any]
+    ) -> None:
+        nonce = nonce_of(await world.request())
+        control.fault(fault, match={"action": "noop"}, **parts)
+        assert await world.gateway.burn(nonce) is False
+        assert await world.gateway.burn(nonce) is True
+
+    async def test_a_nonce_of_long_ago_can_have_no_effect_any_more(self, world: World) -> None:
+        nonce = world.now_ms() - 3 * 86_400_000
+        assert await world.gateway.burn(nonce) is True
+        request = await world.request(nonce=nonce, side=Side.SELL, reduce_only=True)
+        outcome = await world.gateway.submit(request)
+        assert isinstance(outcome, Unknown) and "nonce too low" in outcome.text
+
+    async def test_a_nonce_that_the_venue_would_take_later_is_not_burned(self, world: World) -> None:
+        assert await world.gateway.burn(world.now_ms() + 2 * 86_400_000) is False
+
+    async def test_a_stranger_burns_nothing(self, control: VenueControl, tmp_path: Path, world: World) -> None:
+        request = await world.request(away=-20, time_in_force=TimeInForce.GTC)
+        async with hyperliquid_world(control, tmp_path / "other") as other:
+            assert await other.gateway.burn(nonce_of(request)) is True, "a nonce of its own"
+        assert isinstance(await world.gateway.submit(request), Accepted)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it never came"
+        await asyncio.sleep(0.05)

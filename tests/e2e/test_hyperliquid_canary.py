@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.hyperliquid.encoder import OrderEncoder
+from adapters.hyperliquid.encoder import ActionEncoder
 from adapters.hyperliquid.keys import AgentKey, KeyRefused, KeySources, key_problem, load_agent_key
 from adapters.hyperliquid.nonces import NonceSource
 from adapters.hyperliquid.signing import Signer, envelope
@@ -294,7 +294,7 @@ def test_signing_failures_exceptions_logs_and_reprs(tmp_path: Path) -> None:
         signer = Signer(key, is_mainnet=True)
         nonces = NonceSource(tmp_path / "nonces")
         universe = Universe((Instrument("BTC", 5, single_tier(40)),))
-        encoder = OrderEncoder(universe, {"BTC": 0})
+        encoder = ActionEncoder(universe, {"BTC": 0})
         nonce = nonces.next(1_790_000_000_000)
         action = encoder.leverage("BTC", 3, is_cross=True)
         body = envelope(action, nonce, signer.sign_l1(action, nonce, None, None), None, None)

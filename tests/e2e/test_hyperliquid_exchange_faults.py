@@ -24,6 +24,7 @@ from hyperliquid.exchange import Exchange  # type: ignore[import-untyped]
 
 from adapters.clocks import SystemClock
 from adapters.hyperliquid.gateway import GatewaySettings, HyperliquidGateway
+from adapters.hyperliquid.http_pool import WORKERS
 from adapters.hyperliquid.keys import AgentKey
 from adapters.hyperliquid.signing import Signer
 from domain.events import FillArrived, OrderOutcome
@@ -32,7 +33,7 @@ from domain.intents import OrderRequest, Side, TimeInForce, TriggerKind
 from domain.orders import Accepted, Rejected, RejectReason, SubmitOutcome, Unknown
 from ports.order_gateway import VenueUnavailable
 from tests.daemon_process import PATIENCE_S, ROOT
-from tests.hyperliquid_rigs import VenueControl, VenueRig, cloid, venue_rig
+from tests.hyperliquid_rigs import CountedNonces, VenueControl, VenueRig, cloid, nonce_of, venue_rig
 from tests.venue_process import venue
 
 pytestmark = pytest.mark.xdist_group("hyperliquid_exchange_faults")
@@ -94,9 +95,7 @@ async def sent(rig: VenueRig, request: OrderRequest) -> SubmitOutcome:
 
 
 def lived(control: VenueControl, request: OrderRequest) -> bool:
-    """Whether the venue ever held the order (a rejected one has an oid, too)."""
-    rows = [row for row in control.log("order") if row.get("cloid") == request.cloid]
-    return any(not row["status"].endswith("ejected") for row in rows)
+    return control.lived(request.cloid)
 
 
 async def comes_to_live(control: VenueControl, request: OrderRequest) -> None:
@@ -148,17 +147,36 @@ async def test_the_venue_s_word_about_each_order(rig: VenueRig) -> None:
     assert {row["status"] for row in rig.control.log("order") if row["cloid"] == rests.cloid} == {"open", "canceled"}
 
 
-async def test_orders_of_one_turn_leave_in_one_action_and_each_has_its_own_answer(rig: VenueRig) -> None:
-    """F09, F11: some of a batch succeed."""
+async def test_orders_of_one_turn_leave_each_by_itself_and_each_has_its_own_answer(rig: VenueRig) -> None:
+    """F09: some of them succeed. Each nonce answers for one order."""
     good, poor, rests = await buy(rig), await buy(rig, away=-10), await resting(rig)
     await rig.gateway.submit(await buy(rig))
     before = len(rig.control.log("request"))
     outcomes = await asyncio.gather(*(rig.gateway.submit(each) for each in (good, poor, rests)))
     assert [type(outcome) for outcome in outcomes] == [Accepted, Rejected, Accepted]
-    assert len(rig.control.log("request")) == before + 1
+    assert len(rig.control.log("request")) == before + 3
     for request, outcome in zip((good, rests), (outcomes[0], outcomes[2]), strict=True):
         assert isinstance(outcome, Accepted) and rig.control.orders(request.cloid) == {outcome.oid}
     await rig.gateway.cancel("BTC", rests.cloid)
+
+
+async def test_f22_entries_that_hang_do_not_hold_up_an_exit_a_cancel_or_a_burn(rig: VenueRig) -> None:
+    held, rests = await buy(rig, symbol="ETH"), await resting(rig, symbol="ETH")
+    for request in (held, rests, await buy(rig)):
+        assert isinstance(await sent(rig, request), Accepted)
+    entries = [await buy(rig) for _ in range(2 * WORKERS)]
+    way_out = await buy(rig, symbol="ETH", side=Side.SELL, reduce_only=True)
+    rig.control.fault("drop_request", match={"action": "order", "coin": "BTC"}, times=len(entries), hang=True)
+    hanging = asyncio.gather(*(rig.gateway.submit(each) for each in entries), return_exceptions=True)
+    await asyncio.sleep(0.2 * TIMEOUT_S)
+    assert isinstance(await rig.gateway.submit(way_out), Accepted)
+    await rig.gateway.cancel("ETH", rests.cloid)
+    assert await rig.gateway.burn(nonce_of(entries[0])) is True
+    assert not hanging.done()
+    outcomes = await hanging
+    left = [isinstance(outcome, Unknown) for outcome in outcomes]
+    assert left.count(True) == WORKERS - 1 and all(isinstance(each, Unknown | VenueUnavailable) for each in outcomes)
+    assert [rig.control.requests_of(each.cloid) for each in entries] == [int(each) for each in left]
 
 
 # ── the answer is lost ───────────────────────────────────────────────────────────────────────────
@@ -301,20 +319,12 @@ async def test_f11_numbers_of_another_kind(rig: VenueRig) -> None:
 # ── nonce, expiry, signer ────────────────────────────────────────────────────────────────────────
 
 
-class FixedNonce:
-    def __init__(self, nonce: int) -> None:
-        self.nonce = nonce
-
-    def next(self, now_ms: int) -> int:
-        return self.nonce
-
-
-def other_gateway(rig: VenueRig, signer: Signer, nonces: Any) -> HyperliquidGateway:
+def other_gateway(rig: VenueRig, signer: Signer) -> HyperliquidGateway:
     """Another process on the same account."""
     made: Any = rig.gateway
     settings = GatewaySettings(rig.control.user, timeout_s=TIMEOUT_S)
     parts = (made._encoder, made._budget, made._address_budget, rig.info, rig.clock, settings, rig.alerts)
-    return HyperliquidGateway(rig.transport, signer, nonces, *parts)
+    return HyperliquidGateway(rig.transport, signer, CountedNonces(), *parts)
 
 
 def signer_of(key: str, *, is_mainnet: bool = False) -> Signer:
@@ -322,31 +332,29 @@ def signer_of(key: str, *, is_mainnet: bool = False) -> Signer:
 
 
 async def test_f12_a_nonce_that_was_used_before(rig: VenueRig) -> None:
-    signer, nonce = signer_of(rig.control.key), FixedNonce(SystemClock().now_ms())
-    assert isinstance(await sent(rig, await buy(rig)), Accepted), "and leverage is set"
-    assert isinstance(await other_gateway(rig, signer, nonce).submit(await resting(rig)), Accepted)
-    outcome = await other_gateway(rig, signer, nonce).submit(await buy(rig, side=Side.SELL, reduce_only=True))
-    assert isinstance(outcome, Unknown) and "duplicate nonce" in outcome.text
+    first = await resting(rig)
+    assert isinstance(await sent(rig, first), Accepted)
+    again = await buy(rig, side=Side.SELL, reduce_only=True, nonce=nonce_of(first))
+    outcome = await assert_unknown(rig, again, lives=False)
+    assert "duplicate nonce" in outcome.text
 
 
 @pytest.mark.parametrize(("off_ms", "says"), [(-3 * 86_400_000, "too low"), (2 * 86_400_000, "too high")])
 async def test_f12_a_nonce_out_of_the_window(rig: VenueRig, off_ms: int, says: str) -> None:
-    nonce = FixedNonce(SystemClock().now_ms() + off_ms)
-    request = await buy(rig, side=Side.SELL, reduce_only=True)
-    outcome = await other_gateway(rig, signer_of(rig.control.key), nonce).submit(request)
-    assert isinstance(outcome, Unknown) and says in outcome.text
-    assert not lived(rig.control, request)
+    request = await buy(rig, side=Side.SELL, reduce_only=True, nonce=SystemClock().now_ms() + off_ms)
+    outcome = await assert_unknown(rig, request, lives=False)
+    assert says in outcome.text
 
 
 async def test_f13_f16_a_signature_for_another_network(rig: VenueRig) -> None:
     """It recovers to a stranger; nothing is tried again, and the operator is told."""
-    signer = signer_of(rig.control.key, is_mainnet=True)
-    nonce = FixedNonce(SystemClock().now_ms())
+    gateway = other_gateway(rig, signer_of(rig.control.key, is_mainnet=True))
     request = await buy(rig, side=Side.SELL, reduce_only=True)
-    outcome = await other_gateway(rig, signer, nonce).submit(request)
+    outcome = await gateway.submit(request)
     assert isinstance(outcome, Unknown) and "does not exist" in outcome.text
     assert not lived(rig.control, request)
     assert rig.alerts.sent[-1][0] == "exchange_refused" and "does not exist" in rig.alerts.sent[-1][1]
+    assert await gateway.burn(nonce_of(request)) is False, "nor has it used up a nonce of ours"
 
 
 async def test_f14_an_agent_that_was_removed(rig: VenueRig) -> None:
@@ -354,12 +362,7 @@ async def test_f14_an_agent_that_was_removed(rig: VenueRig) -> None:
     answer, key = await asyncio.to_thread(master.approve_agent, "bot")
     assert answer["status"] == "ok"
     signer = signer_of(key)
-
-    class Nonces:
-        def next(self, now_ms: int) -> int:
-            return now_ms
-
-    gateway = other_gateway(rig, signer, Nonces())
+    gateway = other_gateway(rig, signer)
     assert isinstance(await gateway.submit(await buy(rig)), Accepted), "it trades for its master"
     rig.control.operate("remove_agent", agent=signer.address)
     request = await buy(rig)
@@ -414,6 +417,11 @@ async def test_after_an_upgrade_only_post_only_orders_are_taken(rig: VenueRig) -
 # ── leverage and cancels ─────────────────────────────────────────────────────────────────────────
 
 
+def leverage_changes(control: VenueControl) -> int:
+    """How many reached the venue."""
+    return sum('"updateLeverage"' in json.dumps(row) for row in control.log("request"))
+
+
 @pytest.mark.parametrize(
     ("fault", "parts"),
     [
@@ -427,11 +435,14 @@ async def test_after_an_upgrade_only_post_only_orders_are_taken(rig: VenueRig) -
 async def test_where_leverage_is_not_surely_set_the_entry_stays_here(
     rig: VenueRig, fault: str, parts: dict[str, Any]
 ) -> None:
-    request = await buy(rig, leverage=Decimal(2 + NUMBERS.next() % 15))
+    other = 3 if await rig.leverage() == 2 else 2  # what is set already is not set again
+    request = await buy(rig, leverage=Decimal(other))
+    changes = leverage_changes(rig.control)
     rig.control.fault(fault, match={"action": "updateLeverage"}, **parts)
     with pytest.raises(VenueUnavailable):
         await rig.gateway.submit(request)
     assert rig.control.requests_of(request.cloid) == 0
+    assert leverage_changes(rig.control) == changes + 1, "the fault met it"
 
 
 async def test_f17_leverage_that_cannot_be_read_keeps_entries_here_and_lets_exits_go(rig: VenueRig) -> None:
@@ -451,7 +462,6 @@ async def test_a_cancel_without_a_clear_answer_is_asked_again(rig: VenueRig, fau
     rig.control.fault(fault, match={"action": "cancelByCloid"})
     with pytest.raises(VenueUnavailable):
         await rig.gateway.cancel("BTC", request.cloid)
-    await asyncio.sleep(2.1 if fault == "refuse" else 0)  # after a 429 nothing leaves for a while
     await rig.gateway.cancel("BTC", request.cloid)
     rows = [row["status"] for row in rig.control.log("order") if row["cloid"] == request.cloid]
     assert rows == ["open", "canceled"]

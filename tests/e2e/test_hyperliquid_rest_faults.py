@@ -97,7 +97,7 @@ async def client(venue: Ready) -> AsyncIterator[Client]:
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str, clock: ScaledClock, workers: int = 4) -> AsyncIterator[Client]:
+async def connected(url: str, clock: ScaledClock, workers: int = 5) -> AsyncIterator[Client]:
     http = RequestsTransport(url, connect_s=0.3, workers=workers)
     budget = WeightBudget(clock)
     info = InfoClient(http, budget, clock, TIMEOUT_S, deadline_s=2.5, pause_s=0.02, chance=random.Random(1))
@@ -306,7 +306,7 @@ async def test_a_slow_answer_is_waited_for(client: Client, control: Control) -> 
 
 
 async def test_f21_an_answer_that_comes_too_late_answers_nothing_else(venue: Ready, control: Control) -> None:
-    async with connected(venue["url"], venue["clock"], workers=2) as client:
+    async with connected(venue["url"], venue["clock"], workers=3) as client:
         control.fault("delay_answer", match={"request_type": "meta"}, ms=300 * SCALE)
         for _ in range(4):
             with pytest.raises(BrokenError):
@@ -328,7 +328,7 @@ async def test_f17_info_may_fail_while_exchange_answers_and_the_reverse(client: 
 
 
 async def test_f22_what_waited_too_long_behind_a_silent_venue_is_never_sent(venue: Ready, control: Control) -> None:
-    async with connected(venue["url"], venue["clock"], workers=2) as client:
+    async with connected(venue["url"], venue["clock"], workers=3) as client:
         control.fault("drop_request", match={"request_type": "meta"}, hang=True)
         first = asyncio.create_task(client.http.post("/info", body("first"), TIMEOUT_S))
         await asyncio.sleep(0.1)

@@ -34,6 +34,7 @@ from domain.candles import BoolColumn, CandleBatch, Interval
 from domain.confidence import Confidence
 from domain.events import Event
 from domain.facts import FillRecorded, FundingRecorded
+from domain.fills import FillCause
 from domain.intents import Side
 from domain.signals import Analyses, Signal
 from domain.strategy_job import StrategyJob
@@ -270,7 +271,7 @@ def test_trades_fills_and_the_ledger_tell_one_story(market: Market) -> None:
             opened.add(place)
     filled: dict[str, Decimal] = {}
     for row in record.fills:
-        assert row.intent_id is not None or row.fill.liquidation, "every fill has its intent"
+        assert row.intent_id is not None or row.fill.cause is FillCause.LIQUIDATION, "every fill has its intent"
         if row.intent_id is not None:
             intent = intents[row.intent_id]
             filled[row.intent_id] = filled.get(row.intent_id, Decimal(0)) + row.fill.size

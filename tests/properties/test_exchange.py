@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.sim.exchange import ExchangeRules, SimExchange
 from domain.events import Event, FillArrived, FundingPaid, OrderCanceled, OrderOutcome
-from domain.fills import Fill
+from domain.fills import Fill, FillCause
 from domain.intents import OrderRequest, Side, TimeInForce, Trigger, TriggerKind
 from domain.orders import Accepted, Rejected
 from tests.engine_builders import MINUTE_MS, START_MS, Bar, batch_of, order, quotes_of, universe_of
@@ -162,7 +162,7 @@ class Oracle:
         assert fill.start_position is not None and Fraction(fill.start_position) == before, "the chain of positions"
         self.books.book(fill)
         after = self.books.size(fill.symbol)
-        if fill.liquidation:
+        if fill.cause is FillCause.LIQUIDATION:
             seen("liquidated")
             assert fill.cloid is None and after == 0
             return

@@ -26,9 +26,10 @@ from domain.fact_text import (
     fact_from_json,
     fact_to_json,
 )
-from domain.facts import CashSet, ExitStateChanged, LedgerFact
+from domain.facts import CashSet, ExitStateChanged, FillRecorded, LedgerFact
+from domain.fills import FillCause
 from tests.fact_strategies import any_fact
-from tests.ledger_facts import intent, recorded, story
+from tests.ledger_facts import intent, recorded, story, troubles
 
 FINITE = st.decimals(allow_nan=False, allow_infinity=False)
 HAS_NAN = ExitStateChanged("BTC", ExitState("BTC", math.nan, Confidence.LOW, math.inf, -math.inf, 1))
@@ -94,13 +95,13 @@ def test_any_change_of_a_history_changes_its_hash(texts: list[str], data: st.Dat
     assert len({head(texts), head(shorter), head(edited), head([*texts, texts[place]])}) == 4
 
 
-@pytest.mark.parametrize("fact", story(), ids=lambda fact: type(fact).__name__)
+@pytest.mark.parametrize("fact", [*story(), *troubles()], ids=lambda fact: type(fact).__name__)
 def test_every_kind_of_fact_is_carried(fact: LedgerFact) -> None:
     assert fact_from_json(fact_to_json(fact)) == fact
 
 
 def test_the_examples_are_of_every_kind() -> None:
-    assert {type(fact) for fact in story()} == set(typing.get_args(LedgerFact))
+    assert {type(fact) for fact in (*story(), *troubles())} == set(typing.get_args(LedgerFact))
 
 
 def test_the_text_is_what_earlier_ledgers_hold() -> None:
@@ -115,6 +116,36 @@ def test_a_text_from_before_a_field_existed_takes_its_default() -> None:
     older = text.replace(',"take_profit_taken":false', "")
     assert older != text
     assert fact_from_json(older) == story()[10]
+
+
+def fill_text(older: str) -> str:
+    """A fill's text with `older` in place of its cause."""
+    fact = next(fact for fact in story() if isinstance(fact, FillRecorded))
+    text = fact_to_json(fact)
+    assert '"cause":"order",' in text
+    return text.replace('"cause":"order",', "").replace('"oid":', f'{older}"oid":')
+
+
+@pytest.mark.parametrize(
+    ("older", "cause"),
+    [
+        ('"liquidation":true,', FillCause.LIQUIDATION),
+        ('"liquidation":false,', FillCause.ORDER),
+        ("", FillCause.ORDER),
+        ('"cause":"adl",', FillCause.ADL),
+    ],
+)
+def test_fills_from_before_they_had_causes_are_read(older: str, cause: FillCause) -> None:
+    fact = fact_from_json(fill_text(older))
+    assert isinstance(fact, FillRecorded) and fact.fill.cause is cause
+    plain = next(fact for fact in story() if isinstance(fact, FillRecorded))
+    assert fact == replace(plain, fill=replace(plain.fill, cause=cause))
+
+
+@pytest.mark.parametrize("older", ['"liquidation":1,', '"liquidation":true,"cause":"order",', '"cause":"magic",'])
+def test_a_fill_with_no_cause_that_we_know_is_no_fact(older: str) -> None:
+    with pytest.raises(FactTextError, match="fill"):
+        fact_from_json(fill_text(older))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.fills import EXTERNAL, Fill, FillMatch, MatchedVia, OpenAttempt, match_fill
+from domain.fills import EXTERNAL, Fill, FillCause, FillMatch, MatchedVia, OpenAttempt, match_fill
 from domain.intents import Side
 from tests.builders import T0, make_fill
 
@@ -45,7 +45,7 @@ FILLS = st.builds(
     oid=st.integers(1, 9),
     cloid=st.sampled_from([None, None, *(f"cloid-{number}" for number in range(7)), "0xother"]),
     hash=st.sampled_from(["", "0x" + "0" * 64, "0xfeed"]),
-    liquidation=st.sampled_from([False, False, True]),
+    cause=st.sampled_from([FillCause.ORDER, FillCause.ORDER, *FillCause]),
 )
 
 
@@ -68,13 +68,15 @@ def fitting(fill: Fill, attempts: list[OpenAttempt]) -> list[OpenAttempt]:
 def expected(fill: Fill, attempts: list[OpenAttempt]) -> FillMatch:
     """Everyone who could claim the fill, by how; a claim by time stands only alone and for a fill without a name."""
     mine = [attempt for attempt in attempts if could_be(fill, attempt)]
+    if fill.cause is not FillCause.ORDER and fill.cloid is None:
+        mine = []  # the venue's own doing
     claims = {
         MatchedVia.CLOID: [attempt for attempt in mine if fill.cloid == attempt.cloid],
         MatchedVia.OID: [attempt for attempt in mine if fill.oid == attempt.oid],
         MatchedVia.TIME: fitting(fill, mine),
     }
     for via, claimants in claims.items():
-        if len(claimants) == 1 and (via is not MatchedVia.TIME or (fill.cloid is None and not fill.liquidation)):
+        if len(claimants) == 1 and (via is not MatchedVia.TIME or fill.cloid is None):
             return FillMatch(claimants[0].intent_id, claimants[0].cloid, via)
     return EXTERNAL
 
@@ -129,9 +131,7 @@ def test_the_only_order_that_fits_gets_a_fill_without_a_name(
     assert match_fill(fill, strangers) == FillMatch("intent-owner", "cloid-owner", MatchedVia.TIME)
 
 
-@given(
-    lonely_fits(), st.sampled_from(["twin", "cloid", "liquidation", "oid", "size", "late", "early", "side", "symbol"])
-)
+@given(lonely_fits(), st.sampled_from(["twin", "cloid", "twap", "oid", "size", "late", "early", "side", "symbol"]))
 def test_anything_that_speaks_against_it_makes_the_fill_external(
     given_fit: tuple[Fill, OpenAttempt, list[OpenAttempt]], flaw: str
 ) -> None:
@@ -141,8 +141,8 @@ def test_anything_that_speaks_against_it_makes_the_fill_external(
             strangers.append(replace(owner, intent_id="intent-twin", cloid="cloid-twin"))
         case "cloid":
             fill = replace(fill, cloid="0xother")
-        case "liquidation":
-            fill = replace(fill, liquidation=True)
+        case "twap":
+            fill = replace(fill, cause=FillCause.TWAP)
         case "oid":
             owner = replace(owner, oid=98)
         case "size":

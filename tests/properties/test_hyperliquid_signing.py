@@ -6,15 +6,17 @@ from decimal import Decimal
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
+import msgspec
 from eth_account import Account
 from hyperliquid.utils import signing as sdk  # type: ignore[import-untyped]
 from hyperliquid.utils.types import Cloid  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.hyperliquid.encoder import OrderEncoder
+from adapters.hyperliquid.action_hash import action_hash
+from adapters.hyperliquid.encoder import ActionEncoder
 from adapters.hyperliquid.keys import AgentKey, keystore_json, keystore_secret
-from adapters.hyperliquid.signing import Signer, action_hash, recover_l1
+from adapters.hyperliquid.signing import Signer, recover_l1
 from adapters.sim.venue.chain.signing import read_signature
 from adapters.sim.venue.chain.signing import recover_l1 as recovered_by_the_venue
 from domain.field_rules import SecretText
@@ -24,7 +26,7 @@ from domain.intents import OrderRequest, Side, TimeInForce, Trigger, TriggerKind
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 UNIVERSE = Universe(Instrument(f"S{decimals}", decimals, single_tier(50)) for decimals in range(6))
 ASSETS = {"S0": 0, "S1": 127, "S2": 128, "S3": 255, "S4": 65_536, "S5": 110_007}
-ENCODER = OrderEncoder(UNIVERSE, ASSETS)
+ENCODER = ActionEncoder(UNIVERSE, ASSETS)
 TIF = {TimeInForce.IOC: "Ioc", TimeInForce.GTC: "Gtc", TimeInForce.ALO: "Alo"}
 Action = dict[str, Any]
 
@@ -82,6 +84,11 @@ def order_by_the_sdk(request: OrderRequest) -> Action:
     return wire
 
 
+def theirs_of(request: OrderRequest) -> Action:
+    theirs: Action = sdk.order_wires_to_order_action([order_by_the_sdk(request)])
+    return theirs
+
+
 def check_against_the_sdk(ours: Action, theirs: Action, envelope: Envelope) -> None:
     secret, nonce, vault, expires = envelope
     assert msgpack.packb(ours) == msgpack.packb(theirs)
@@ -100,10 +107,21 @@ def check_against_the_sdk(ours: Action, theirs: Action, envelope: Envelope) -> N
 
 
 @settings(max_examples=120)
-@given(st.lists(order_requests(), min_size=1, max_size=12, unique_by=lambda each: each.cloid), envelopes)
-def test_orders(requests: list[OrderRequest], envelope: Envelope) -> None:
-    theirs = sdk.order_wires_to_order_action([order_by_the_sdk(request) for request in requests])
-    check_against_the_sdk(ENCODER.order(requests), theirs, envelope)
+@given(order_requests(), envelopes)
+def test_orders(request: OrderRequest, envelope: Envelope) -> None:
+    check_against_the_sdk(ENCODER.order(request), theirs_of(request), envelope)
+
+
+@settings(max_examples=120)
+@given(order_requests(), times, vaults, st.integers(1, 2**64 - 1))
+def test_what_was_written_down_is_what_the_sdk_would_sign(
+    request: OrderRequest, nonce: int, vault: str | None, expires_ms: int
+) -> None:
+    payload = ActionEncoder(UNIVERSE, ASSETS, vault).payload(request, nonce, expires_ms)
+    assert (payload.nonce, payload.expires_ms) == (nonce, expires_ms)
+    theirs = theirs_of(request)
+    assert msgpack.packb(msgspec.json.decode(payload.action)) == msgpack.packb(theirs)
+    assert payload.digest == sdk.action_hash(theirs, vault, nonce, expires_ms).hex()
 
 
 @settings(max_examples=50)

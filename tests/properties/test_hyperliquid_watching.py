@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from adapters.hyperliquid.subscriptions import MAX_CONNECTIONS, market_subscriptions
 from domain.candles import Interval
 from domain.events import CandleStreams, CandleUpdates, Quotes
+from entrypoints.simulation.jumping_time import run_jumping
 from tests.feed_worlds import ME, T0, FakeSocket, Rig, bbo, candle
-from tests.jumping_time import run_jumping
 
 COINS = ("BTC", "ETH", "SOL", "HYPE", "NOPE")
 """The venue does not know the last one."""

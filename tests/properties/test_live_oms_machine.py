@@ -20,7 +20,15 @@ from domain.candles import Interval
 from domain.effects import Alert, SubmitOrder
 from domain.events import FillArrived, FundingPaid, OrderCanceled, OrderOutcome
 from domain.fact_text import fact_from_json, fact_to_json
-from domain.facts import CandlesSkipped, CashSet, DecisionsRecorded, FillRecorded, IntentRecorded, OrderChanged
+from domain.facts import (
+    CandlesSkipped,
+    CashSet,
+    DecisionsRecorded,
+    FillRecorded,
+    FillRevised,
+    IntentRecorded,
+    OrderChanged,
+)
 from domain.fills import Fill, MatchedVia
 from domain.intents import Action, OrderIntent, Side, cloid_of
 from domain.orders import Accepted, Order, OrderStatus, Rejected, RejectReason, Unknown, Would
@@ -219,7 +227,18 @@ class LiveOmsMachine(RuleBasedStateMachine):
         return newest
 
     def recorded_fills(self) -> list[FillRecorded]:
-        return [fact for fact in self.ledger.facts if isinstance(fact, FillRecorded)]
+        """As they stand now: the oid that one fill names may lead to others that were told before it."""
+        newest: dict[str, FillRecorded] = {}
+        for fact in self.ledger.facts:
+            if isinstance(fact, FillRecorded):
+                assert fact.fill.trade_id not in newest
+                newest[fact.fill.trade_id] = fact
+            elif isinstance(fact, FillRevised):
+                told = newest[fact.trade_id]
+                newest[fact.trade_id] = replace(
+                    told, intent_id=fact.intent_id, via=fact.via, realised=fact.realised, reason=fact.reason
+                )
+        return list(newest.values())
 
     @invariant()
     def every_fill_that_was_told_is_booked_once(self) -> None:

@@ -12,7 +12,7 @@ from domain.facts import LedgerState
 from domain.fills import Fill, split_flip
 from domain.intents import Side
 from domain.positions import Position, Trade
-from tests.builders import T0, TAG, make_fill
+from tests.builders import T0, TAG, book_fill, book_funding, make_fill
 
 START_CASH = Decimal("10000.123456")
 MARK = Decimal("101.37")
@@ -86,13 +86,13 @@ def booked(fills: list[Fill], fundings: list[Decimal] | None = None) -> Outcome:
     portfolio, trades, book, realised = Portfolio(), [], Book(), []
     portfolio.restore(LedgerState(TAG, cash_usd=START_CASH))
     for number, fill in enumerate(fills):
-        step = portfolio.book_fill(fill, f"intent-{number}", "")
+        step = book_fill(portfolio, fill, f"intent-{number}", "")
         book.take(fill)
         realised.append(step.realised)
         if step.closed_trade is not None:
             trades.append(step.closed_trade)
         if fundings:
-            portfolio.book_funding("BTC", fundings[number % len(fundings)])
+            book_funding(portfolio, "BTC", fundings[number % len(fundings)])
     return Outcome(portfolio, trades, book, realised)
 
 
@@ -190,7 +190,7 @@ def test_a_restart_between_two_fills_changes_nothing(fills: list[Fill], cut: int
         )
     )
     for number, fill in enumerate(fills[cut:], start=cut):
-        after.book_fill(fill, f"intent-{number}", "")
+        book_fill(after, fill, f"intent-{number}", "")
     assert after.positions == whole.portfolio.positions
     assert (after.cash_usd, after.realised_usd) == (whole.portfolio.cash_usd, whole.portfolio.realised_usd)
 

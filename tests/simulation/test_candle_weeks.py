@@ -9,10 +9,10 @@ import pytest
 
 from adapters.sqlite.candle_store import SqliteCandleStore
 from domain.candles import Interval
+from entrypoints.simulation.jumping_time import LoopClock, run_jumping
 from ports.strategy import WARMUP_CANDLES
 from tests.candle_world import GRACE_MS, Chaos, Faults, Middle, Truth, TruthfulHistory
 from tests.engine_builders import START_MS, universe_of
-from tests.jumping_time import LoopClock, run_jumping
 
 QUIET = {"BTC": 0.0, "ETH": 0.02, "SOL": 0.1, "kPEPE": 0.25, "DOGE": 0.5, "XRP": 0.0}
 DAY_MS = 86_400_000

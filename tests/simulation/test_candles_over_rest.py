@@ -23,10 +23,10 @@ from adapters.sqlite.candle_store import SqliteCandleStore
 from application.candle_sources import SourceCounts
 from domain.candles import CandleBatch, CandleWindow, Interval
 from domain.events import Quotes
+from entrypoints.simulation.jumping_time import LoopClock, run_jumping
 from ports.candle_history import CandleRevision
 from tests.candle_world import GRACE_MS, Arrival, Chaos, Faults, Middle, Truth
 from tests.engine_builders import START_MS, universe_of
-from tests.jumping_time import LoopClock, run_jumping
 
 SYMBOLS = ("BTC", *(f"COIN{number}" for number in range(99)))
 HOUR_MS = 3_600_000
@@ -87,7 +87,7 @@ class RestVenue:
         self._closed: dict[tuple[str, int], str] = {}
         self.asked: Counter[str] = Counter()
 
-    async def post(self, path: str, body: bytes, timeout_s: float) -> HttpReply:
+    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
         request = json.loads(body)
         self.asked[request["type"]] += 1
         await asyncio.sleep(self._chance.uniform(0.02, 0.3))

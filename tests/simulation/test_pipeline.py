@@ -58,6 +58,7 @@ from tests.engine_builders import (
     updates_of,
     window_of,
 )
+from tests.quiet_account import QuietAccount, ask_nobody
 
 PATIENCE_S = 20.0
 
@@ -141,6 +142,9 @@ class CheckedGateway:
         self.sent.append(request)
         return await self.answer(request)
 
+    async def burn(self, nonce: int) -> bool:
+        raise AssertionError("nothing is signed here")
+
     async def cancel(self, symbol: str, cloid: str) -> None:
         if self.unavailable:
             self.unavailable -= 1
@@ -183,10 +187,11 @@ class CalmHistory:
         return window_of(symbol, end_ms - interval.ms, [100.0] * count, interval)
 
 
-class Lists:
+class Lists(QuietAccount):
     """The other ports: they keep what they are given."""
 
     def __init__(self) -> None:
+        super().__init__(at_ms=START_MS)
         self.decisions: list[DecisionsRecorded] = []
         self.candles: list[CandleBatch] = []
         self.skipped: list[CandlesSkipped] = []
@@ -264,6 +269,8 @@ class Daemon:
             committer=self.committer,
             make_runner=lambda put: EffectRunner(
                 self.gateway,
+                self.lists,
+                ask_nobody,
                 self.sources,
                 FetchQueue(),
                 self.feed.watch,

@@ -19,10 +19,10 @@ from application.fetch_queue import FetchQueue
 from domain.candles import CandleWindow, Interval
 from domain.effects import FetchCandles
 from domain.events import CandlesChecked, Event
+from entrypoints.simulation.jumping_time import InlineExecutor, LoopClock, run_jumping
 from ports.candle_history import HistoryUnavailable
 from tests.candle_world import Told
 from tests.engine_builders import MINUTE_MS, START_MS, batch_of, flat_bar, window_of
-from tests.jumping_time import InlineExecutor, LoopClock, run_jumping
 
 SYMBOLS = ("BTC", "ETH")
 

@@ -41,7 +41,7 @@ from domain.facts import (
     RiskChanged,
     TradeClosed,
 )
-from domain.fills import Fill
+from domain.fills import Fill, FillCause
 from domain.gating import GateResult, first_refusal
 from domain.intents import Action, OrderRequest, Side, TriggerKind
 from domain.orders import Accepted, OrderStatus, Rejected, RejectReason, Unknown
@@ -358,7 +358,7 @@ def test_while_an_orders_fate_is_unknown_no_entry_leaves_and_exits_do() -> None:
 
 def test_a_symbol_whose_books_differ_from_the_venues_takes_no_entries() -> None:
     rig = rig_of("BTC", "ETH")
-    step = rig.take(AccountSnapshot(Decimal(10_000), (("BTC", Decimal("0.5")),), rig.now_ms))
+    step = rig.take(AccountSnapshot(Decimal(10_000), (("BTC", Decimal("0.5")),), rig.now_ms, fills_since_ms=0))
     assert [alert.code for alert in effects_of(Alert, step)] == ["position_differs"]
     rig.strategy.script |= {(symbol, candle(0)): BUY for symbol in ("BTC", "ETH")}
     assert [request.symbol for request in submitted(rig.close_candle(candle(0)))] == ["ETH"]
@@ -381,7 +381,8 @@ def test_a_word_on_the_account_from_before_the_newest_fill_proves_nothing() -> N
     late = rig.take(AccountSnapshot(Decimal(10_000), (), asked_ms))
     assert effects_of(Alert, late) == [] and late.facts == []
     assert rig.engine.portfolio.cash_usd == cash
-    fresh = rig.take(AccountSnapshot(Decimal(10_000), (), rig.engine.portfolio.newest_fill_ms))
+    newest_ms = rig.engine.portfolio.newest_fill_ms
+    fresh = rig.take(AccountSnapshot(Decimal(10_000), (), newest_ms, fills_since_ms=0))
     assert [alert.code for alert in effects_of(Alert, fresh)] == ["position_differs"]
 
 
@@ -658,7 +659,7 @@ def test_funding_is_booked_once() -> None:
     rig.open_position("BTC")
     cash = rig.engine.portfolio.cash_usd
     assert cash is not None
-    paid = FundingPaid("BTC", candle(0), Decimal(1), Decimal("0.0001"), Decimal("-0.25"))
+    paid = FundingPaid("BTC", rig.now_ms, Decimal(1), Decimal("0.0001"), Decimal("-0.25"))
     assert rig.take(paid).facts and not rig.take(paid).facts
     assert rig.engine.portfolio.cash_usd == cash - Decimal("0.25")
 
@@ -667,7 +668,8 @@ def test_a_liquidation_ends_the_position_and_its_orders() -> None:
     rig = rig_of()
     protection = submitted(rig.open_position("BTC"))
     held = rig.engine.portfolio.position("BTC").size
-    fill = Fill("BTC", Side.SELL, Decimal(50), held, rig.now_ms, 99, 99, None, Decimal(0), held, liquidation=True)
+    fill = Fill("BTC", Side.SELL, Decimal(50), held, rig.now_ms, 99, 99, None, Decimal(0), held)
+    fill = replace(fill, cause=FillCause.LIQUIDATION)
     step = rig.take(FillArrived(fill))
     assert rig.engine.portfolio.position("BTC").is_flat
     assert {effect.cloid for effect in effects_of(CancelOrder, step)} == {request.cloid for request in protection}

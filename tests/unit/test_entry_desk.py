@@ -33,6 +33,7 @@ from domain.verdicts import Verdict
 from tests.builders import (
     T0,
     TAG,
+    book_fill,
     make_book,
     make_config,
     make_exit_state,
@@ -115,7 +116,7 @@ class Bench:
     def hold(self, side: Side = Side.BUY, symbol: str = "BTC", **exits: Any) -> None:
         """A position of one unit at 100, opened two hours before, in which nothing was added yet."""
         opened_ms = T0 - 120 * MINUTE_MS
-        self.portfolio.book_fill(make_fill(side, "1", "100", symbol=symbol, time_ms=opened_ms), None, "")
+        book_fill(self.portfolio, make_fill(side, "1", "100", symbol=symbol, time_ms=opened_ms), None, "")
         self.exits.states[symbol] = make_exit_state(symbol, **exits)
 
 
@@ -219,7 +220,7 @@ def test_a_candle_that_was_acted_on_is_refused_after_a_restart(bench: Bench) -> 
 def test_the_candle_that_opened_a_position_does_not_add_to_it(bench: Bench) -> None:
     intent = bench.decide().intent
     assert intent is not None
-    bench.portfolio.book_fill(make_fill(Side.BUY, "1", "99"), intent.intent_id, "")
+    book_fill(bench.portfolio, make_fill(Side.BUY, "1", "99"), intent.intent_id, "")
     assert bench.refusal(late_ms=5_000) == "dedupe"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.sim.exchange import ExchangeRules, SimExchange
 from domain.events import Event, FillArrived, FundingPaid, OrderCanceled, OrderOutcome
-from domain.fills import Fill
+from domain.fills import Fill, FillCause
 from domain.instruments import Universe
 from domain.intents import Side, TimeInForce, Trigger, TriggerKind
 from domain.orders import Accepted, Rejected, RejectReason
@@ -491,7 +491,7 @@ def test_liquidation_closes_everything_and_cancels_every_order() -> None:
     closed = {fill.symbol: fill for fill in fills_in(events)}
     assert closed["BTC"].side is SELL and closed["BTC"].price == 76 and closed["BTC"].size == 40
     assert closed["ETH"].side is BUY and closed["ETH"].price == 101 and closed["ETH"].size == 40
-    assert all(fill.liquidation and fill.cloid is None for fill in closed.values())
+    assert all(fill.cause is FillCause.LIQUIDATION and fill.cloid is None for fill in closed.values())
     assert exchange.snapshot().positions == ()
     fees = sum((fill.fee for fill in exchange.book.fills), Decimal(0))
     assert exchange.account.cash == 1000 - 40 * 24 - 40 * 1 - fees
@@ -504,7 +504,7 @@ def test_an_account_just_above_its_maintenance_margin_lives() -> None:
     # value = 100 - 0.45 + 10 × (p - 100) >= 0.1 × p  ⇔  p >= 900.45 / 9.9 = 90.9545…
     assert market.exchange.account.cash == 100 - fee
     assert not fills_in(market.candle(100, 100, 90.955, 95))
-    assert [fill.liquidation for fill in fills_in(market.candle(95, 95, 90.954, 95))] == [True]
+    assert [fill.cause for fill in fills_in(market.candle(95, 95, 90.954, 95))] == [FillCause.LIQUIDATION]
 
 
 # ── orders on quotes ─────────────────────────────────────────────────────────────────────────
@@ -617,7 +617,7 @@ def test_a_position_is_liquidated_when_the_quotes_fall() -> None:
     market.hold(BUY, "900", 100)
     assert not fills_in(market.quote(95, 95))
     (fill,) = fills_in(market.quote(80, 80))
-    assert fill.liquidation and fill.price == 80 and market.exchange.account.size("BTC") == 0
+    assert fill.cause is FillCause.LIQUIDATION and fill.price == 80 and market.exchange.account.size("BTC") == 0
 
 
 def test_what_the_venue_says_of_the_account_is_what_its_fills_add_up_to() -> None:

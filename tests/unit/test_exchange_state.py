@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ from adapters.sim.account import VenueAccount, VenuePosition
 from adapters.sim.exchange_book import ExchangeBook, HeldOrder
 from adapters.sim.exchange_state import NEWS_KEPT, load_book, save_book
 from domain.events import FundingPaid
+from domain.fills import FillCause
 from domain.intents import Trigger, TriggerKind
 from ports.ledger import StorageError
 from tests.builders import T0, make_fill, make_order
@@ -33,7 +35,10 @@ def full_book() -> ExchangeBook:
         next_tid=4,
         funded_hour=123,
         now_ms=T0,
-        fills=[make_fill(tid=3, cloid="0x09", fee="-0.000001")],
+        fills=[
+            make_fill(tid=3, cloid="0x09", fee="-0.000001"),
+            *(make_fill(tid=4 + number, cause=cause) for number, cause in enumerate(FillCause)),
+        ],
         fundings=[FundingPaid("kPEPE", T0, Decimal("-12"), Decimal("-0.0000125"), Decimal("0.01"))],
     )
     book.rest(HeldOrder(stop, 6, T0, Decimal(1)))
@@ -48,6 +53,17 @@ def test_everything_comes_back_exactly(tmp_path: Path) -> None:
     assert found is not None
     assert found.book == full_book()
     assert found.market == MARKET
+
+
+def test_a_file_from_before_fills_had_causes_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "exchange.json"
+    save_book(path, full_book(), MARKET)
+    state = json.loads(path.read_text())
+    state["fills"] = [[*row[:-1], is_forced] for row, is_forced in zip(state["fills"][:2], (True, False), strict=True)]
+    path.write_text(json.dumps(state))
+    found = load_book(path)
+    assert found is not None
+    assert [fill.cause for fill in found.book.fills] == [FillCause.LIQUIDATION, FillCause.ORDER]
 
 
 def test_no_file_is_no_exchange(tmp_path: Path) -> None:

@@ -85,9 +85,10 @@ class Bench:
         self.desk.after_fill(self.step, booked, exits, self.book, self.moment(float(price)))
         return self.sent()
 
-    def open(self, side: Side = BUY, size: str = "2", **exits: Any) -> list[OrderRequest]:
+    def open(self, side: Side = BUY, size: str = "2", *, candle: int = 0, **exits: Any) -> list[OrderRequest]:
         """Open a position by an order of ours, at 100."""
-        intent = self.oms.place(self.step, make_wish(Action.OPEN, side=side, size=D(size)))
+        open_ms = T0 + candle * 60_000
+        intent = self.oms.place(self.step, make_wish(Action.OPEN, side=side, size=D(size), open_ms=open_ms))
         assert intent is not None
         return self.fill(side, size, "100", intent, make_exit_state(**exits))
 
@@ -179,7 +180,7 @@ def test_the_next_position_is_protected_at_once() -> None:
     bench = Bench()
     bench.open(size="1")
     bench.fill(SELL, "1", "100")
-    assert len(bench.fill(BUY, "1", "100")) == 2
+    assert len(bench.open(size="1", candle=1)) == 2
 
 
 # ── the target ───────────────────────────────────────────────────────────────────────────────────
@@ -387,7 +388,7 @@ def test_the_indicators_of_an_earlier_position_do_not_decide_on_the_next() -> No
     bench.desk.note_funding_rate("BTC", 0.01)
     bench.rest()
     bench.fill(SELL, "2", "100")
-    assert len(levels(bench.fill(BUY, "2", "100"))) == 2
+    assert len(levels(bench.open(candle=1))) == 2
     assert bench.live(Action.CLOSE) == []
     bench.desk.note_row("BTC", make_row())
     assert bench.look(99.5) == []
@@ -404,9 +405,12 @@ def test_a_flip_starts_new_exits() -> None:
     assert len(bench.canceled()) == 2
 
 
-def test_a_position_of_somebody_else_gets_plain_exits() -> None:
+def test_a_position_of_somebody_else_is_left_alone() -> None:
     bench = Bench()
-    assert levels(bench.fill(BUY, "2", "100")) == [(STOP, D(99), D(2)), (TARGET, D(102), D(1))]
+    assert bench.fill(BUY, "2", "100") == []
+    assert bench.look(50.0) == [] and bench.look(500.0) == []
+    assert bench.desk.close(bench.next(), "BTC", bench.moment(100.0), "signal_flip", bench.book) is None
+    assert bench.desk.states == {}
 
 
 def test_an_add_in_parts_averages_the_atr_once() -> None:

@@ -5,8 +5,19 @@ from decimal import Decimal
 
 import pytest
 
-from domain.fills import MATCH_WINDOW_MS, FillMatch, MatchedVia, OpenAttempt, is_stronger, match_fill, split_flip
-from domain.intents import Side
+from domain.fills import (
+    MATCH_WINDOW_MS,
+    ExternalKind,
+    FillCause,
+    FillMatch,
+    MatchedVia,
+    OpenAttempt,
+    external_kind,
+    is_stronger,
+    match_fill,
+    split_flip,
+)
+from domain.intents import Side, cloid_of
 from tests.builders import T0, make_fill
 
 D = Decimal
@@ -93,8 +104,38 @@ def test_the_window_is_ten_minutes_and_includes_its_ends() -> None:
         assert match_fill(make_fill(), [attempt(sent_ms=sent_ms)]) == by("a", MatchedVia.TIME)
 
 
-def test_a_liquidation_is_never_matched_by_time() -> None:
-    assert match_fill(make_fill(liquidation=True), [attempt()]) == NOT_OURS
+FORCED = [cause for cause in FillCause if cause is not FillCause.ORDER]
+
+
+@pytest.mark.parametrize("cause", FORCED)
+def test_what_the_venue_did_by_itself_is_not_ours_without_a_cloid(cause: FillCause) -> None:
+    assert match_fill(make_fill(cause=cause), [attempt()]) == NOT_OURS
+    assert match_fill(make_fill(oid=7, cause=cause), [attempt(oid=7)]) == NOT_OURS
+    assert match_fill(make_fill(cloid="cloid-a", cause=cause), [attempt()]) == by("a", MatchedVia.CLOID)
+
+
+OURS = cloid_of("intent", 1, b"\x0a\x0b")
+FOREIGN = "0x50663504b0f4fedea00080176229d94f"
+
+
+@pytest.mark.parametrize(
+    ("cause", "cloid", "is_trigger", "kind"),
+    [
+        (FillCause.ORDER, None, False, ExternalKind.MANUAL),
+        (FillCause.ORDER, None, True, ExternalKind.TPSL),
+        (FillCause.ORDER, FOREIGN, False, ExternalKind.OTHER_BOT),
+        (FillCause.ORDER, FOREIGN, True, ExternalKind.TPSL),
+        (FillCause.ORDER, OURS, False, ExternalKind.OTHER_BOT),
+        (FillCause.ORDER, OURS, True, ExternalKind.OTHER_BOT),
+        (FillCause.LIQUIDATION, None, False, ExternalKind.LIQUIDATION),
+        (FillCause.LIQUIDATION, FOREIGN, True, ExternalKind.LIQUIDATION),
+        (FillCause.ADL, None, False, ExternalKind.ADL),
+        (FillCause.TWAP, None, False, ExternalKind.TWAP),
+        (FillCause.SETTLEMENT, None, False, ExternalKind.SETTLEMENT),
+    ],
+)
+def test_an_external_fill_has_a_kind(cause: FillCause, cloid: str | None, is_trigger: bool, kind: ExternalKind) -> None:
+    assert external_kind(make_fill(cloid=cloid, cause=cause), is_trigger) is kind
 
 
 @pytest.mark.parametrize(
@@ -116,11 +157,12 @@ def test_without_attempts_every_fill_is_external() -> None:
 
 
 def test_only_stronger_evidence_replaces_an_attribution() -> None:
-    order = [MatchedVia.EXTERNAL, MatchedVia.TIME, MatchedVia.OID]
+    order = [MatchedVia.EXTERNAL, MatchedVia.TIME, MatchedVia.STATUS, MatchedVia.OID]
     assert [[is_stronger(new, old) for old in order] for new in order] == [
-        [False, False, False],
-        [True, False, False],
-        [True, True, False],
+        [False, False, False, False],
+        [True, False, False, False],
+        [True, True, False, False],
+        [True, True, True, False],
     ]
     assert not is_stronger(MatchedVia.CLOID, MatchedVia.OID) and not is_stronger(MatchedVia.OID, MatchedVia.CLOID)
 

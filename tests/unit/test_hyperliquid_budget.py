@@ -9,6 +9,7 @@ import pytest
 
 from adapters.clocks import ManualClock, ScaledClock
 from adapters.hyperliquid.budget import (
+    EMERGENCY_PAUSE_MS,
     MINUTE_MS,
     OVERDUE_MS,
     TRICKLE_MS,
@@ -199,11 +200,46 @@ async def test_after_a_pause_the_line_goes_on_in_its_order() -> None:
     line.budget.pause(10_000)
     line.budget.pause(5_000)
     await line.join("read", 1)
-    await line.join("cancel", 1, Lane.EMERGENCY)
+    await line.join("order", 1, Lane.ORDERS)
     await line.pass_ms(9_999)
     assert line.through == []
     await line.pass_ms(1)
-    assert line.through == ["cancel", "read"]
+    assert line.through == ["order", "read"]
+
+
+async def test_an_emergency_hardly_waits_for_a_pause() -> None:
+    line = Line()
+    line.budget.pause(10_000)
+    await line.join("order", 1, Lane.ORDERS)
+    await line.join("exit", 1, Lane.EMERGENCY)
+    await line.pass_ms(EMERGENCY_PAUSE_MS - 1)
+    assert line.through == []
+    await line.pass_ms(1)
+    assert line.through == ["exit"]
+    await line.join("cancel", 1, Lane.EMERGENCY)
+    assert line.through == ["exit", "cancel"], "the rest of the pause is not for it"
+    line.budget.pause(10_000)
+    await line.join("stop", 1, Lane.EMERGENCY)
+    assert line.through == ["exit", "cancel"], "the venue said so again"
+    await line.pass_ms(EMERGENCY_PAUSE_MS)
+    assert line.through == ["exit", "cancel", "stop"]
+    await line.pass_ms(9_999 - EMERGENCY_PAUSE_MS)
+    assert "order" not in line.through
+    await line.pass_ms(1)
+    assert line.through[-1] == "order"
+
+
+async def test_an_emergency_waits_no_longer_than_a_short_pause_and_not_for_one_that_is_over() -> None:
+    line = Line()
+    line.budget.pause(100)
+    await line.join("exit", 1, Lane.EMERGENCY)
+    await line.pass_ms(99)
+    assert line.through == []
+    await line.pass_ms(1)
+    assert line.through == ["exit"]
+    line.clock.jump_ms = -3_600_000  # as if the pause had been an hour from now
+    await line.join("cancel", 1, Lane.EMERGENCY)
+    assert line.through == ["exit", "cancel"]
 
 
 async def test_a_clock_that_is_set_back_costs_nobody_an_hour() -> None:

@@ -32,6 +32,7 @@ from adapters.hyperliquid.heard import (
 )
 from adapters.hyperliquid.wire_frames import GREETING, decode_frame
 from domain.candles import Interval
+from domain.fills import FillCause
 from domain.instruments import MarginTier
 from domain.intents import Side
 from tests.hyperliquid_frames import (
@@ -335,6 +336,8 @@ def test_a_fill_without_a_decisive_field_drifts(key: str) -> None:
         {"cloid": CLOID + "00"},
         {"coin": ""},
         {"tid": "7"},
+        {"twapId": "7"},
+        {"twapId": -1},
         {"liquidation": "yes"},
         {"liquidation": {}},
     ],
@@ -348,6 +351,24 @@ def test_a_fill_keeps_the_venues_numbers_to_the_digit() -> None:
     assert isinstance(found, FillsHeard)
     (fill,) = found.fills
     assert (str(fill.price), str(fill.fee), fill.cloid) == ("85791.2407407407", "-0.000463", CLOID)
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ("0.00093", "0.00093"),
+        ("-0.0", "-0.0"),
+        ("3135809.3999999999", "3135809.400000"),
+        ("-9523216.5500000007", "-9523216.550000"),
+        ("0.000001", "0.000001"),
+        ("9" * 30 + ".5", "9" * 30 + ".5"),
+        ("9" * 30 + ".49999999", "9" * 30 + ".500000"),
+    ],
+)
+def test_the_noise_of_the_venues_floats_is_not_part_of_a_position(told: str, meant: str) -> None:
+    found = heard(fills(fill_row(startPosition=told)))
+    assert isinstance(found, FillsHeard)
+    assert str(found.fills[0].start_position) == meant
 
 
 def test_only_a_snapshot_says_that_it_is_one() -> None:
@@ -382,7 +403,45 @@ def test_a_liquidation_names_us_in_any_case() -> None:
     for who, is_ours in ((OWN, True), (OWN.upper().replace("X", "x"), True), (OTHER, False)):
         found = heard(fills(fill_row(liquidation={"liquidatedUser": who, "markPx": "1.0", "method": "market"})))
         assert isinstance(found, FillsHeard)
-        assert [fill.liquidation for fill in found.fills] == [is_ours]
+        assert [fill.cause is FillCause.LIQUIDATION for fill in found.fills] == [is_ours]
+
+
+ZERO_HASH = "0x" + "0" * 64
+NAMES_US = {"liquidatedUser": OWN, "markPx": "1.0", "method": "market"}
+NAMES_OTHER = NAMES_US | {"liquidatedUser": OTHER}
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({}, FillCause.ORDER),
+        ({"dir": "Auto-Deleveraging"}, FillCause.ADL),
+        ({"dir": "Auto-Deleveraging", "liquidation": NAMES_OTHER}, FillCause.ADL),
+        ({"dir": "Auto-Deleveraging", "liquidation": NAMES_US}, FillCause.LIQUIDATION),
+        ({"dir": "Settlement"}, FillCause.SETTLEMENT),
+        ({"twapId": 1560286, "hash": ZERO_HASH}, FillCause.TWAP),
+        ({"twapId": 1560286, "hash": ZERO_HASH, "cloid": None}, FillCause.TWAP),
+        ({"hash": ZERO_HASH, "cloid": None, "crossed": False}, FillCause.ORDER),  # a maker met somebody's slice
+        ({"hash": ZERO_HASH, "cloid": None, "crossed": True}, FillCause.ORDER),
+        ({"liquidation": NAMES_OTHER}, FillCause.ORDER),
+        ({"dir": "Liquidated Cross Long"}, FillCause.ORDER),
+        ({"dir": "Some New Word"}, FillCause.ORDER),
+        ({"dir": None}, FillCause.ORDER),
+        ({"dir": {"text": 7}}, FillCause.ORDER),
+    ],
+)
+def test_a_fill_has_a_cause(changes: dict[str, object], cause: FillCause) -> None:
+    found = heard(fills(fill_row(**changes)))
+    assert isinstance(found, FillsHeard)
+    (fill,) = found.fills
+    assert fill.cause is cause
+    plain = heard(fills(fill_row()))
+    assert isinstance(plain, FillsHeard)
+    assert (fill.side, fill.size, fill.start_position) == (  # words decide nothing about amounts
+        plain.fills[0].side,
+        plain.fills[0].size,
+        plain.fills[0].start_position,
+    )
 
 
 def test_a_fee_token_is_read_with_spaces_and_matters_only_with_a_fee() -> None:

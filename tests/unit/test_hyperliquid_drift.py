@@ -16,7 +16,7 @@ from adapters.hyperliquid.drift import (
     OTHER_PLACES,
     DriftSentinel,
 )
-from adapters.hyperliquid.heard import BboHeard, Drifted, Heard, OrderUpdatesHeard
+from adapters.hyperliquid.heard import BboHeard, Drifted, FillsHeard, Heard, OrderUpdatesHeard
 from adapters.hyperliquid.key_watch import FIRST_LOOKS, LOOK_EVERY, KeyWatch
 from adapters.hyperliquid.wire_frames import decode_frame
 from tests.hyperliquid_frames import NOW_MS, OWN, bbo, fill_row, frame, made_frames, universe, update_row
@@ -184,6 +184,25 @@ def test_keys_of_answers_are_watched_too(alerts: KeptAlerts) -> None:
     watch.answer("userFillsByTime", b"no json")
     watch.answer("somethingElse", b"{}")
     assert sentinel.counts == {"userFillsByTime key [].settled": 1}
+
+
+def test_what_a_fill_says_that_it_did_is_noted_once_if_it_is_new(alerts: KeptAlerts) -> None:
+    sentinel = DriftSentinel(alerts, None)
+    decoder = Reader(sentinel)
+    for word in ("Moon Landing", "Moon Landing", "Open Long", "Liquidated Cross Long", "Auto-Deleveraging", 7):
+        assert isinstance(decoder.decode(frame("userFills", {"user": OWN, "fills": [fill_row(dir=word)]})), FillsHeard)
+    for _ in range(LOOK_EVERY + FIRST_LOOKS):
+        decoder.decode(frame("user", {"fills": [fill_row()]}))
+    decoder.decode(frame("user", {"fills": [fill_row(), fill_row(dir="Split")]}))
+    assert sentinel.counts == {"fills says Moon Landing": 1, "fills says Split": 1}
+
+
+def test_words_of_answered_fills_are_watched_too(alerts: KeptAlerts) -> None:
+    sentinel = DriftSentinel(alerts, None)
+    watch = KeyWatch(sentinel)
+    watch.answer("userFillsByTime", json.dumps([fill_row(), fill_row(dir="Moon Landing")]).encode())
+    watch.answer("userFillsByTime", b"no json")
+    assert sentinel.counts == {"userFillsByTime says Moon Landing": 1}
 
 
 def test_an_unknown_status_is_delivered_and_noted_once(alerts: KeptAlerts) -> None:

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.hyperliquid.encoder import MAX_PER_ACTION, OrderEncoder, wire_number
+from adapters.hyperliquid.action_hash import action_hash
+from adapters.hyperliquid.encoder import MAX_PER_ACTION, ActionEncoder, wire_number
 from domain.instruments import Instrument, Universe, single_tier
-from domain.intents import OrderRequest, Side, TimeInForce, Trigger, TriggerKind
+from domain.intents import OrderRequest, Payload, Side, TimeInForce, Trigger, TriggerKind
 
 UNIVERSE = Universe((Instrument("BTC", 5, single_tier(40)), Instrument("kPEPE", 0, single_tier(10))))
-ENCODER = OrderEncoder(UNIVERSE, {"BTC": 3, "kPEPE": 0, "GONE": 7})
+ENCODER = ActionEncoder(UNIVERSE, {"BTC": 3, "kPEPE": 0, "GONE": 7})
 CLOID = "0xa19c010000000000000000000000000f"
 REQUEST = OrderRequest(
     cloid=CLOID,
@@ -37,7 +38,7 @@ def cloid(number: int) -> str:
 
 
 def test_a_market_order_to_the_byte() -> None:
-    assert json.dumps(ENCODER.order([REQUEST])) == (
+    assert json.dumps(ENCODER.order(REQUEST)) == (
         '{"type": "order", "orders": [{"a": 3, "b": true, "p": "85000", "s": "0.001", "r": false, '
         '"t": {"limit": {"tif": "Ioc"}}, "c": "0xa19c010000000000000000000000000f"}], "grouping": "na"}'
     )
@@ -54,7 +55,7 @@ def test_a_trigger_is_a_market_order_with_its_limit(kind: TriggerKind, word: str
         reduce_only=True,
         trigger=Trigger(kind, Decimal("0.00020")),
     )
-    assert json.dumps(ENCODER.order([request])) == (
+    assert json.dumps(ENCODER.order(request)) == (
         '{"type": "order", "orders": [{"a": 0, "b": false, "p": "0.0001", "s": "1000", "r": true, '
         '"t": {"trigger": {"isMarket": true, "triggerPx": "0.0002", "tpsl": "' + word + '"}}, '
         '"c": "0xa19c010000000000000000000000000f"}], "grouping": "na"}'
@@ -65,14 +66,35 @@ def test_a_trigger_is_a_market_order_with_its_limit(kind: TriggerKind, word: str
     ("tif", "word"), [(TimeInForce.IOC, "Ioc"), (TimeInForce.GTC, "Gtc"), (TimeInForce.ALO, "Alo")]
 )
 def test_each_time_in_force(tif: TimeInForce, word: str) -> None:
-    action = json.dumps(ENCODER.order([replace(REQUEST, time_in_force=tif)]))
+    action = json.dumps(ENCODER.order(replace(REQUEST, time_in_force=tif)))
     assert f'"t": {{"limit": {{"tif": "{word}"}}}}' in action
 
 
-def test_a_batch_keeps_its_order() -> None:
-    orders = ENCODER.order([replace(REQUEST, cloid=cloid(number)) for number in (9, 2, 5)])["orders"]
-    assert isinstance(orders, list)
-    assert [each["c"] for each in orders] == [cloid(9), cloid(2), cloid(5)]
+def test_a_payload_is_the_action_to_the_byte_and_its_name() -> None:
+    payload = ENCODER.payload(REQUEST, 1_767_571_200_000, 1_767_571_210_000)
+    assert payload == Payload(
+        1_767_571_200_000,
+        1_767_571_210_000,
+        '{"type":"order","orders":[{"a":3,"b":true,"p":"85000","s":"0.001","r":false,'
+        '"t":{"limit":{"tif":"Ioc"}},"c":"0xa19c010000000000000000000000000f"}],"grouping":"na"}',
+        action_hash(ENCODER.order(REQUEST), 1_767_571_200_000, None, 1_767_571_210_000).hex(),
+    )
+    assert ENCODER.payload(REQUEST, 1_767_571_200_000, 1_767_571_210_000) == payload, "on any machine, at any time"
+    again = json.loads(payload.action)
+    assert action_hash(again, payload.nonce, None, payload.expires_ms).hex() == payload.digest, "and back from its text"
+
+
+def test_the_name_of_a_payload_is_that_of_its_nonce_expiry_vault_and_terms() -> None:
+    vault = ActionEncoder(UNIVERSE, {"BTC": 3}, "0x" + "ab" * 20)
+    payloads = [
+        ENCODER.payload(REQUEST, 2, 100),
+        ENCODER.payload(REQUEST, 4, 100),
+        ENCODER.payload(REQUEST, 2, 101),
+        ENCODER.payload(replace(REQUEST, size=Decimal("0.00101")), 2, 100),
+        vault.payload(REQUEST, 2, 100),
+    ]
+    assert len({payload.digest for payload in payloads}) == len(payloads)
+    assert payloads[-1].digest == action_hash(ENCODER.order(REQUEST), 2, "0x" + "ab" * 20, 100).hex()
 
 
 def test_cancel_leverage_and_noop_to_the_byte() -> None:
@@ -144,28 +166,21 @@ def test_a_numbers_text_is_the_number_and_normal(value: Decimal) -> None:
 )
 def test_a_misfit_is_a_bug_of_ours_and_never_leaves(change: dict[str, Any], says: str) -> None:
     with pytest.raises(AssertionError, match=says):
-        ENCODER.order([replace(REQUEST, **change)])
+        ENCODER.payload(replace(REQUEST, **change), 2, 3)
 
 
 def test_a_symbol_without_a_number_never_leaves() -> None:
     with pytest.raises(AssertionError, match="number of BTC is known"):
-        OrderEncoder(UNIVERSE, {"kPEPE": 0}).order([REQUEST])
+        ActionEncoder(UNIVERSE, {"kPEPE": 0}).payload(REQUEST, 2, 3)
 
 
 def test_the_size_of_an_action_is_bounded() -> None:
-    many = [replace(REQUEST, cloid=cloid(number)) for number in range(MAX_PER_ACTION + 1)]
-    ENCODER.order(many[:-1])
-    pairs = [("BTC", request.cloid) for request in many]
-    with pytest.raises(AssertionError, match="1 to 200"):
-        ENCODER.order(many)
+    pairs = [("BTC", cloid(number)) for number in range(MAX_PER_ACTION + 1)]
+    ENCODER.cancel(pairs[:-1])
     with pytest.raises(AssertionError, match="1 to 200"):
         ENCODER.cancel(pairs)
     with pytest.raises(AssertionError, match="1 to 200"):
-        ENCODER.order([])
-    with pytest.raises(AssertionError, match="1 to 200"):
         ENCODER.cancel([])
-    with pytest.raises(AssertionError, match="cloid stands in an action once"):
-        ENCODER.order([REQUEST, REQUEST])
 
 
 def test_a_cancel_needs_the_venues_number_and_nothing_of_the_instrument() -> None:

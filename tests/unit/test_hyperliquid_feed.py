@@ -31,10 +31,10 @@ from domain.events import (
 from domain.instruments import Universe
 from domain.intents import cloid_of
 from domain.orders import Accepted, Rejected, RejectReason
+from entrypoints.simulation.jumping_time import LoopClock, run_jumping
 from ports.order_gateway import VenueUnavailable
 from tests.builders import make_instrument
 from tests.feed_worlds import ME, T0, FakeSocket, FakeTransport, Notes, Rig, bbo, candle
-from tests.jumping_time import LoopClock, run_jumping
 
 CLOID = cloid_of("intent", 1, b"\x01\x02")
 

@@ -7,7 +7,7 @@ import contextlib
 import gzip
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from adapters.hyperliquid.http_pool import RequestsTransport
 from adapters.hyperliquid.transport import BrokenError, HttpReply, NotSentError
 
 BODY = b'{"type":"meta","mark":"the-body-itself"}'
+URGENT = b'{"action":"urgent"}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 Act = Callable[["Peer", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -142,10 +143,10 @@ async def test_every_status_is_an_answer_and_no_redirect_is_followed(status: int
 
 async def test_a_connection_is_kept_and_no_cookie_is() -> None:
     reply = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\n{}"
-    async with peer(answering(reply)) as venue, transport(venue.url, workers=2) as http:
+    async with peer(answering(reply)) as venue, transport(venue.url, workers=3) as http:
         for _ in range(6):
             await http.post("/info", BODY, 5)
-    assert venue.connections <= 2
+    assert venue.connections <= 3, "one per thread"
     assert not any(b"cookie" in request.lower() for request in venue.requests)
 
 
@@ -224,19 +225,19 @@ def drained(listener: socket.socket, for_s: float = 3.0) -> bytes:
 
 
 async def test_what_waits_for_a_thread_longer_than_its_time_never_leaves() -> None:
-    async with peer(silent) as venue, transport(venue.url, workers=2) as http:
-        first = asyncio.create_task(http.post("/exchange", b"{}", 2.0))
-        second = asyncio.create_task(http.post("/exchange", b"{}", 2.0))
-        while len(venue.requests) < 2:  # noqa: ASYNC110  (both threads are busy, however slow the machine is)
+    async with peer(silent) as venue, transport(venue.url, workers=3) as http:
+        busy = [asyncio.create_task(http.post("/exchange", b"{}", 2.0, urgent=True)) for _ in range(3)]
+        while len(venue.requests) < 3:  # noqa: ASYNC110  (all threads are busy, however slow the machine is)
             await asyncio.sleep(0.01)
-        with pytest.raises(NotSentError, match="could not be sent within"):
-            await http.post("/exchange", BODY, 0.1)
-        for each in (first, second):
+        for urgent in (True, False):
+            with pytest.raises(NotSentError, match="could not be sent within"):
+                await http.post("/exchange", BODY, 0.1, urgent=urgent)
+        for each in busy:
             with pytest.raises(BrokenError):
                 await each
         await asyncio.sleep(0.2)
-    assert [BODY in request for request in venue.requests] == [False, False]
-    assert venue.connections == 2
+    assert not any(BODY in request for request in venue.requests)
+    assert venue.connections == 3
 
 
 # ── it may have arrived ──────────────────────────────────────────────────────────────────────────
@@ -255,7 +256,7 @@ async def test_a_kept_connection_that_dies_under_a_request_is_broken_and_nothing
         writer.write(OK)
         await peer.request(reader)
 
-    async with peer(once) as venue, transport(venue.url, workers=2) as http:
+    async with peer(once) as venue, transport(venue.url, workers=3) as http:
         answered = broken = 0
         while not broken:
             try:
@@ -272,7 +273,7 @@ async def test_a_kept_connection_that_was_closed_in_peace_is_replaced() -> None:
         writer.write(OK)
         await writer.drain()
 
-    async with peer(once) as venue, transport(venue.url, workers=2) as http:
+    async with peer(once) as venue, transport(venue.url, workers=3) as http:
         for _ in range(5):
             assert (await http.post("/exchange", BODY, 5)).status == 200
             await asyncio.sleep(0.02)
@@ -361,7 +362,7 @@ async def test_the_time_is_for_the_whole_answer_and_its_thread_is_free_again(dri
             await asyncio.sleep(0.02)
         await reader.readexactly(1)
 
-    async with peer(dripping) as venue, transport(venue.url, workers=2) as http:
+    async with peer(dripping) as venue, transport(venue.url, workers=3) as http:
         for _ in range(3):
             started_s = time.monotonic()
             with pytest.raises(BrokenError, match=r"no answer within 0\.2 s"):
@@ -383,24 +384,78 @@ async def test_a_cancelled_request_lets_go_of_its_connection() -> None:
 # ── threads, the environment, the end ────────────────────────────────────────────────────────────
 
 
-async def test_reads_leave_a_thread_for_orders() -> None:
-    async def act(peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while b"/exchange" in await peer.request(reader):
-            writer.write(OK)
-        await reader.readexactly(1)
+async def only_urgent_ones(peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers those, and hangs on everything else."""
+    while URGENT in await peer.request(reader):
+        writer.write(OK)
+    await reader.readexactly(1)
 
-    async with peer(act) as venue, transport(venue.url, workers=3) as http:
+
+def names_of(ends: Sequence[object]) -> list[str]:
+    return sorted(type(end).__name__ for end in ends)
+
+
+async def answered(http: RequestsTransport, body: bytes, *, urgent: bool = False) -> bool:
+    """Whether an action is answered, without having to wait for what hangs."""
+    started_s = time.monotonic()
+    assert (await http.post("/exchange", body, 0.5, urgent=urgent)).status == 200
+    return time.monotonic() - started_s < 0.4
+
+
+async def test_reads_leave_a_thread_for_entries_and_one_for_what_is_urgent() -> None:
+    async with peer(only_urgent_ones) as venue, transport(venue.url, workers=4) as http:
         reads = [asyncio.create_task(http.post("/info", BODY, seconds)) for seconds in (1.0, 1.0, 0.4, 0.4, 0.4)]
         await asyncio.sleep(0.2)
-        started_s = time.monotonic()
-        assert (await http.post("/exchange", BODY, 0.5)).status == 200
-        assert time.monotonic() - started_s < 0.4
+        assert await answered(http, URGENT), "an entry, as far as the transport knows"
         ends = await asyncio.gather(*reads, return_exceptions=True)
-    assert sorted(type(end).__name__ for end in ends) == ["BrokenError"] * 2 + ["NotSentError"] * 3
+    assert names_of(ends) == ["BrokenError"] * 2 + ["NotSentError"] * 3
+
+
+async def test_entries_and_reads_that_hang_leave_a_thread_for_what_is_urgent() -> None:
+    async with peer(only_urgent_ones) as venue, transport(venue.url, workers=4) as http:
+        reads = [asyncio.create_task(http.post("/info", BODY, 1.0)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        entries = [asyncio.create_task(http.post("/exchange", BODY, seconds)) for seconds in (1.0, 0.4, 0.4)]
+        await asyncio.sleep(0.1)
+        for _ in range(3):
+            assert await answered(http, URGENT, urgent=True)
+        assert names_of(await asyncio.gather(*reads, return_exceptions=True)) == ["BrokenError"] * 2
+        assert names_of(await asyncio.gather(*entries, return_exceptions=True)) == ["BrokenError"] + 2 * [
+            "NotSentError"
+        ]
+    assert sum(BODY in request for request in venue.requests) == 3
+
+
+async def test_an_action_that_would_have_hardly_any_time_left_for_its_answer_does_not_leave() -> None:
+    async with peer(only_urgent_ones) as venue, transport(venue.url, workers=3) as http:
+        hanging = [asyncio.create_task(http.post("/exchange", BODY, 2.0)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(NotSentError, match=r"no connection was free within 0\.4 s"):
+            await http.post("/exchange", b"late", 0.8)
+        assert names_of(await asyncio.gather(*hanging, return_exceptions=True)) == ["BrokenError"] * 2
+    assert len(venue.requests) == 2
+
+
+async def test_entries_alone_leave_a_thread_too_and_what_gave_up_its_place_in_line_took_none() -> None:
+    async with peer(only_urgent_ones) as venue, transport(venue.url, workers=3) as http:
+        hanging = [asyncio.create_task(http.post("/exchange", BODY, 0.6)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        waiting = [asyncio.create_task(http.post(path, BODY, 5.0)) for path in ("/info", "/exchange", "/info")]
+        await asyncio.sleep(0.1)
+        for each in waiting:
+            each.cancel()
+        assert await answered(http, URGENT, urgent=True)
+        assert names_of(await asyncio.gather(*hanging, *waiting, return_exceptions=True)) == (
+            ["BrokenError"] * 2 + ["CancelledError"] * 3
+        )
+        for _ in range(3):
+            assert await answered(http, URGENT), "every place was given back"
+            with pytest.raises(BrokenError):
+                await http.post("/info", BODY, 0.1)
 
 
 async def test_a_read_that_was_given_up_gives_its_place_back() -> None:
-    async with peer(silent) as venue, transport(venue.url, workers=2) as http:
+    async with peer(silent) as venue, transport(venue.url, workers=3) as http:
         for _ in range(4):
             with pytest.raises(BrokenError):
                 await http.post("/info", BODY, 0.1)

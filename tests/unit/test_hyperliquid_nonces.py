@@ -22,6 +22,7 @@ from adapters.hyperliquid.nonces import (
     _record,
     nonce_path,
 )
+from domain.intents import next_nonce
 from ports.ledger import StorageError
 from ports.order_gateway import VenueUnavailable
 from tests.daemon_process import PATIENCE_S, ROOT
@@ -48,16 +49,27 @@ def test_the_file_is_named_after_network_and_signer(path: Path) -> None:
     assert path.name == "nonces-testnet-0x" + 40 * "a"
 
 
-def test_a_nonce_is_the_time_or_one_more_than_the_last(path: Path) -> None:
+def test_a_nonce_is_the_time_or_the_next_after_the_last_and_odd(path: Path) -> None:
     source = NonceSource(path)
-    assert [source.next(now) for now in (NOW, NOW, NOW, NOW - 5_000, NOW + 1, NOW + 10)] == [
-        NOW,
-        NOW + 1,
-        NOW + 2,
-        NOW + 3,
-        NOW + 4,
-        NOW + 10,
-    ]
+    nows = (NOW, NOW, NOW, NOW - 5_000, NOW + 1, NOW + 10, NOW + 13, NOW + 14)
+    assert [source.next(now) - NOW for now in nows] == [1, 3, 5, 7, 9, 11, 13, 15]
+    source.close()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(-50, 50)), max_size=60))
+def test_attempts_and_the_rest_never_share_a_nonce(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[bool, int]]
+) -> None:
+    """Each counts up without asking the other."""
+    source, now, last = NonceSource(tmp_path_factory.mktemp("nonces") / "n"), NOW, 0
+    used: list[int] = []
+    for is_attempt, step in steps:
+        now += step
+        if is_attempt:
+            assert next_nonce(last, now) > last
+            last = next_nonce(last, now)
+        used.append(last if is_attempt else source.next(now))
+    assert len(set(used)) == len(used)
     source.close()
 
 
@@ -66,10 +78,10 @@ def test_a_crash_begins_above_everything_that_was_reserved(path: Path) -> None:
     given_out = [source.next(NOW) for _ in range(3)]
     crash(source)
     again = NonceSource(path)
-    assert again.next(NOW - 60_000) == NOW + RESERVED_AHEAD + 1 > max(given_out)
+    assert again.next(NOW - 60_000) == NOW + RESERVED_AHEAD + 3 > max(given_out)
     crash(again)
     third = NonceSource(path)
-    assert third.next(NOW - 60_000) == NOW + 2 * RESERVED_AHEAD + 2
+    assert third.next(NOW - 60_000) == NOW + 2 * RESERVED_AHEAD + 5
     third.close()
 
 
@@ -79,7 +91,7 @@ def test_a_clean_end_gives_back_what_was_not_used(path: Path) -> None:
     source.close()
     source.close()
     again = NonceSource(path)
-    assert again.next(NOW) == last + 1
+    assert again.next(NOW) == last + 2
     again.close()
 
 
@@ -107,6 +119,7 @@ def test_whatever_the_clock_does_and_however_it_ends_nonces_rise(
         nonce = source.next(now)
         assert nonce >= now
         assert nonce > last
+        assert nonce % 2 == 1, "even ones are those of attempts"
         last = nonce
         if then != "on":
             crash(source) if then == "crash" else source.close()
@@ -141,7 +154,7 @@ def test_a_disk_that_refuses_gives_no_nonce(path: Path, monkeypatch: pytest.Monk
         patched.setattr(os, "fsync", fail)
         with pytest.raises(StorageError, match="No space left"):
             source.next(NOW)
-    assert source.next(NOW) == NOW, "the same nonce later, for it never left"
+    assert source.next(NOW) == NOW + 1, "the same nonce later, for it never left"
     source.close()
 
 
@@ -157,7 +170,7 @@ def test_a_torn_write_leaves_the_mark_before_it_which_no_nonce_has_passed(path: 
     content[older + length : older + 32] = bytes(32 - length)
     path.write_bytes(content)
     again = NonceSource(path)
-    assert again.next(NOW) == NOW + RESERVED_AHEAD + 1 > first
+    assert again.next(NOW) == NOW + RESERVED_AHEAD + 3 > first
     again.close()
 
 
@@ -200,16 +213,16 @@ def test_a_start_that_was_cut_short_leaves_nothing_that_counts(path: Path) -> No
     path.parent.mkdir()
     path.with_name(path.name + ".new").write_bytes(b"half")
     source = NonceSource(path)
-    assert source.next(NOW) == NOW
+    assert source.next(NOW) == NOW + 1
     source.close()
 
 
 def test_far_ahead_of_the_clock_nothing_leaves(path: Path) -> None:
     source = NonceSource(path)
-    source.next(NOW + MAX_AHEAD_MS)
+    assert source.next(NOW + MAX_AHEAD_MS) == NOW + MAX_AHEAD_MS + 1
     with pytest.raises(VenueUnavailable, match=r"23\.0 hours ahead of the clock"):
         source.next(NOW)
-    assert source.next(NOW + 60_000) == NOW + MAX_AHEAD_MS + 1
+    assert source.next(NOW + 60_000) == NOW + MAX_AHEAD_MS + 3
     source.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -12,17 +13,17 @@ from adapters.hyperliquid.outcomes import (
     action_problem,
     came_too_late,
     cancel_problems,
-    order_outcomes,
+    is_burned,
+    order_outcome,
     refused_text,
     reject_reason,
     spent_requests,
 )
 from adapters.hyperliquid.transport import HttpReply
-from domain.orders import Accepted, Rejected, RejectReason, Unknown
+from domain.orders import Accepted, Rejected, RejectReason, SubmitOutcome, Unknown
 from tests.hyperliquid_rigs import DONE, cloid, err, ok, order_request, reply
 
-ONE = [order_request(1)]
-TWO = [order_request(1), order_request(2)]
+ONE = order_request(1)
 REFUSED = "Insufficient margin to place order. asset=0"
 
 
@@ -72,23 +73,24 @@ REFUSED = "Insufficient margin to place order. asset=0"
 def test_the_venue_s_texts_are_sorted_by_their_parts(text: str, reason: RejectReason) -> None:
     assert reject_reason(text) is reason
     assert reject_reason(text.upper()) is reason
-    assert order_outcomes(ok({"error": text}), ONE) == [Rejected(reason, " ".join(text.split()))]
+    assert order_outcome(ok({"error": text}), ONE) == Rejected(reason, " ".join(text.split()))
 
 
-def test_each_order_gets_the_word_in_its_place() -> None:
-    requests = [order_request(number) for number in range(1, 5)]
-    answer = ok(
-        {"resting": {"oid": 77}},
-        {"resting": {"oid": 78, "cloid": cloid(2)}},
-        {"error": REFUSED},
-        {"filled": {"totalSz": "0.004", "avgPx": "90123.4", "oid": 80, "cloid": cloid(4).upper().replace("0X", "0x")}},
-    )
-    assert order_outcomes(answer, requests) == [
-        Accepted(77),
-        Accepted(78),
-        Rejected(RejectReason.INSUFFICIENT_MARGIN, REFUSED),
-        Accepted(80, Decimal("0.004")),
-    ]
+@pytest.mark.parametrize(
+    ("entry", "outcome"),
+    [
+        ({"resting": {"oid": 77}}, Accepted(77)),
+        ({"resting": {"oid": 78, "cloid": cloid(1)}}, Accepted(78)),
+        ({"error": REFUSED}, Rejected(RejectReason.INSUFFICIENT_MARGIN, REFUSED)),
+        ({"filled": {"totalSz": "0.004", "avgPx": "90123.4", "oid": 80}}, Accepted(80, Decimal("0.004"))),
+        (
+            {"filled": {"totalSz": "0.01", "avgPx": "9", "oid": 81, "cloid": cloid(1).upper().replace("0X", "0x")}},
+            Accepted(81, Decimal("0.01")),
+        ),
+    ],
+)
+def test_the_venue_s_word_about_an_order(entry: object, outcome: SubmitOutcome) -> None:
+    assert order_outcome(ok(entry), ONE) == outcome
 
 
 @pytest.mark.parametrize(
@@ -125,12 +127,9 @@ def test_each_order_gets_the_word_in_its_place() -> None:
     ],
 )
 def test_whatever_is_not_the_venue_s_word_about_the_order_leaves_it_unknown(answer: HttpReply) -> None:
-    for requests in (ONE, TWO):
-        outcomes = order_outcomes(answer, requests)
-        assert len(outcomes) == len(requests)
-        for outcome in outcomes:
-            assert isinstance(outcome, Unknown)
-            assert outcome.text and len(outcome.text) <= 300 and outcome.text.isprintable()
+    outcome = order_outcome(answer, ONE)
+    assert isinstance(outcome, Unknown)
+    assert outcome.text and len(outcome.text) <= 300 and outcome.text.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -168,69 +167,68 @@ def test_whatever_is_not_the_venue_s_word_about_the_order_leaves_it_unknown(answ
         {"error": "An order with this client order id already exists"},
     ],
 )
-def test_an_odd_entry_leaves_its_order_unknown_and_no_other(status: object) -> None:
-    assert isinstance(order_outcomes(ok(status), ONE)[0], Unknown)
-    first, second = order_outcomes(ok(status, {"resting": {"oid": 9}}), TWO)
-    assert isinstance(first, Unknown)
-    assert second == Accepted(9)
-
-
-def test_one_error_of_the_payload_is_about_every_order_of_the_batch() -> None:
-    text = "Order has invalid size."
-    assert order_outcomes(ok({"error": text}), TWO) == [Rejected(RejectReason.BAD_SIZE, text)] * 2
+def test_an_odd_entry_leaves_its_order_unknown(status: object) -> None:
+    assert isinstance(order_outcome(ok(status), ONE), Unknown)
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "Order could not immediately match against any resting orders. asset=0",
-        "Order price cannot be more than 95% away from the reference price",
-        REFUSED,
-        "Something nobody has heard of",
-    ],
+    "word", [{"error": REFUSED}, {"resting": {"oid": 5}}, {"resting": {"oid": 5, "cloid": cloid(1)}}]
 )
-def test_one_error_that_book_or_account_decide_is_about_nobody_knows_which_order(text: str) -> None:
-    assert all(isinstance(outcome, Unknown) for outcome in order_outcomes(ok({"error": text}), TWO))
+def test_more_answers_than_orders_prove_nothing(word: object) -> None:
+    assert isinstance(order_outcome(ok(word, {"error": REFUSED}), ONE), Unknown)
+    assert isinstance(order_outcome(ok({"resting": {"oid": 6}}, word), ONE), Unknown)
 
 
-def test_fewer_entries_count_only_for_the_orders_that_they_name() -> None:
-    requests = [order_request(number) for number in (1, 2, 3)]
-    answer = ok({"resting": {"oid": 5, "cloid": cloid(3)}}, {"error": REFUSED})
-    outcomes = order_outcomes(answer, requests)
-    assert [type(outcome) for outcome in outcomes] == [Unknown, Unknown, Accepted]
-    assert outcomes[2] == Accepted(5)
+@pytest.mark.parametrize("state", ["resting", "filled"])
+def test_an_entry_that_names_a_stranger_is_nobody_s(state: str) -> None:
+    entry = {"oid": 5, "cloid": cloid(9), "totalSz": "0.01", "avgPx": "1"}
+    assert isinstance(order_outcome(ok({state: entry}), ONE), Unknown)
 
 
-def test_more_entries_than_orders_prove_nothing_without_a_name() -> None:
-    assert isinstance(order_outcomes(ok({"error": REFUSED}, {"error": REFUSED}), ONE)[0], Unknown)
-
-
-def test_entries_in_another_order_count_only_by_name() -> None:
-    requests = [order_request(number) for number in (1, 2, 3)]
-    answer = ok({"resting": {"oid": 5, "cloid": cloid(3)}}, {"error": REFUSED}, {"resting": {"oid": 6}})
-    outcomes = order_outcomes(answer, requests)
-    assert [type(outcome) for outcome in outcomes] == [Unknown, Unknown, Accepted]
-
-
-def test_an_entry_that_names_a_stranger_is_nobody_s() -> None:
-    assert isinstance(order_outcomes(ok({"resting": {"oid": 5, "cloid": cloid(9)}}), ONE)[0], Unknown)
-
-
-def test_no_damaged_answer_ever_rejects_or_accepts_what_it_did_not_name(seed: int) -> None:
-    """Cut, with bytes changed, with parts exchanged: what still counts was said of exactly that order."""
+@pytest.mark.parametrize(
+    ("entry", "never"), [({"error": REFUSED}, Accepted), ({"resting": {"oid": 5, "cloid": cloid(1)}}, Rejected)]
+)
+def test_no_damaged_answer_ever_says_the_opposite(entry: dict[str, Any], never: type, seed: int) -> None:
+    """Cut, with bytes changed: a refusal never becomes an order, nor an order a refusal; an oid is as it stands."""
     chance = random.Random(seed)
-    whole = ok({"error": REFUSED}, {"resting": {"oid": 5, "cloid": cloid(2)}}).body
+    whole = ok(entry).body
     for _ in range(2_000):
         body = bytearray(whole[: chance.randrange(len(whole))] if chance.random() < 0.3 else whole)
         for _ in range(chance.randrange(4)):
             if body:
                 body[chance.randrange(len(body))] = chance.randrange(256)
-        first, second = order_outcomes(HttpReply(200, bytes(body)), TWO)
-        assert isinstance(first, Rejected | Unknown), "never accepted: the answer knows no oid of it"
-        assert isinstance(second, Accepted | Unknown), "never rejected"
-        if isinstance(second, Accepted):
-            statuses = json.loads(bytes(body))["response"]["data"]["statuses"]
-            assert statuses[1]["resting"]["oid"] == second.oid
+        outcome = order_outcome(HttpReply(200, bytes(body)), ONE)
+        assert not isinstance(outcome, never)
+        if isinstance(outcome, Accepted):
+            assert json.loads(bytes(body))["response"]["data"]["statuses"][0]["resting"]["oid"] == outcome.oid
+
+
+@pytest.mark.parametrize(
+    ("answer", "burned"),
+    [
+        (DONE, True),
+        (err("Invalid nonce: duplicate nonce 1791399877207"), True),
+        (err("Invalid nonce: nonce too low 1791140676851 < 1791227196699"), True),
+        (err("INVALID NONCE: DUPLICATE NONCE 1791399877207"), True),
+        (err("Invalid nonce: nonce too high 1791572677029 > 1791486156858"), False),
+        (err("Action already expired"), False),
+        (err("User or API Wallet 0x2cb5f6358e530a68801fc11cbe17698ab9d43d47 does not exist."), False),
+        (err("Too many cumulative requests sent (97460 > 97456) for cumulative volume traded $87457.46."), False),
+        (err(""), False),
+        (ok({"resting": {"oid": 1}}), False),
+        (ok({"error": "duplicate nonce"}), False),
+        (reply({"error": "duplicate nonce"}), False),
+        (reply(err("Invalid nonce: duplicate nonce 1").body, 500), False),
+        (reply(DONE.body, 502), False),
+        (reply(DONE.body[:-3]), False),
+        (reply({"status": "ok"}), False),
+        (reply(b"null", 429), False),
+        (reply(b"null"), False),
+        (reply(b""), False),
+    ],
+)
+def test_what_proves_that_a_nonce_is_used_up(answer: HttpReply, burned: bool) -> None:
+    assert is_burned(answer) is burned
 
 
 def test_a_cancel_is_done_or_has_a_reason() -> None:

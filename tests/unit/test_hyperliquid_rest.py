@@ -43,7 +43,7 @@ class ScriptedTransport:
         self.timeouts: list[float] = []
         self.paths: set[str] = set()
 
-    async def post(self, path: str, body: bytes, timeout_s: float) -> HttpReply:
+    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
         request = json.loads(body)
         self.asked.append(request)
         self.timeouts.append(timeout_s)

@@ -15,8 +15,9 @@ from eth_account.messages import _hash_eip191_message, encode_typed_data
 from hyperliquid.utils import signing as sdk  # type: ignore[import-untyped]
 
 from adapters.hyperliquid import keys
+from adapters.hyperliquid.action_hash import action_hash, keccak
 from adapters.hyperliquid.keys import AgentKey
-from adapters.hyperliquid.signing import Signer, action_hash, envelope, keccak, recover_l1
+from adapters.hyperliquid.signing import Signer, envelope, recover_l1
 from domain.field_rules import SecretText
 from tests.signing_vectors import SDK_SIGNATURES
 

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 
-from adapters.hyperliquid.sockets import WebSocketLine, WebSocketTransport
 from adapters.hyperliquid.transport import SocketClosedError
+from tests.socket_lines import check_a_slow_reader, line
 
 SHORT_MS = 20
 FOR_EVER_MS = 10**9
 MANY = 3_000
-
-
-@contextlib.asynccontextmanager
-async def line(act: Callable[[ServerConnection], Awaitable[None]], rest_ms: int) -> AsyncIterator[WebSocketLine]:
-    """A connection to a server that does `act` and then says goodbye."""
-    async with serve(act, "127.0.0.1", 0, compression=None) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        socket = await WebSocketTransport(f"ws://127.0.0.1:{port}", rest_ms=rest_ms).connect()
-        try:
-            yield socket
-        finally:
-            await socket.close()
 
 
 async def answer(connection: ServerConnection) -> None:
@@ -83,20 +69,4 @@ async def test_fragments_and_bytes_keep_their_place_and_end_the_rests() -> None:
 
 
 async def test_a_slow_reader_holds_up_the_sender_and_loses_nothing() -> None:
-    sent = 0
-    padding = "x" * 10_000
-
-    async def act(connection: ServerConnection) -> None:
-        nonlocal sent
-        for number in range(MANY):
-            await connection.send(f"{number} {padding}")
-            sent += 1
-
-    async with line(act, SHORT_MS) as socket:
-        before = -1
-        while sent != before:
-            before = sent
-            await asyncio.sleep(0.2)
-        assert sent < MANY, "nobody reads, and still everything was taken"
-        for number in range(MANY):
-            assert (await socket.receive()).split()[0] == str(number)
+    await check_a_slow_reader(MANY, SHORT_MS)

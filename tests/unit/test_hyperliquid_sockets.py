@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 
-from adapters.hyperliquid.sockets import WebSocketLine, WebSocketTransport
 from adapters.hyperliquid.transport import SocketClosedError
+from tests.socket_lines import check_a_slow_reader, line
 
 MANY = 5_000
-
-
-@contextlib.asynccontextmanager
-async def line(act: Callable[[ServerConnection], Awaitable[None]]) -> AsyncIterator[WebSocketLine]:
-    """A connection to a server that does `act` and then says goodbye."""
-    async with serve(act, "127.0.0.1", 0, compression=None) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        socket = await WebSocketTransport(f"ws://127.0.0.1:{port}").connect()
-        try:
-            yield socket
-        finally:
-            await socket.close()
 
 
 async def test_fragments_and_bytes_keep_their_place_among_whole_texts() -> None:
@@ -59,23 +45,7 @@ async def test_a_reader_that_waits_hears_what_comes_later_and_the_end() -> None:
 
 
 async def test_a_slow_reader_holds_up_the_sender_and_loses_nothing() -> None:
-    sent = 0
-    padding = "x" * 10_000
-
-    async def act(connection: ServerConnection) -> None:
-        nonlocal sent
-        for number in range(MANY):
-            await connection.send(f"{number} {padding}")
-            sent += 1
-
-    async with line(act) as socket:
-        before = -1
-        while sent != before:
-            before = sent
-            await asyncio.sleep(0.2)
-        assert sent < MANY, "nobody reads, and still everything was taken"
-        for number in range(MANY):
-            assert (await socket.receive()).split()[0] == str(number)
+    await check_a_slow_reader(MANY)
 
 
 async def test_a_text_that_is_none_ends_the_connection_after_what_came_before() -> None:

@@ -15,9 +15,9 @@ from adapters.hyperliquid.subscriptions import MAX_CONNECTIONS, MAX_MESSAGES_PER
 from domain.candles import Interval
 from domain.events import CandleStreams, CandleUpdates, Event, Quotes
 from domain.instruments import Universe
+from entrypoints.simulation.jumping_time import LoopClock, run_jumping
 from tests.builders import make_instrument
 from tests.feed_worlds import COINS, ME, T0, FakeSocket, FakeTransport, Notes, Rig, bbo, candle, fills_of_nobody, mids
-from tests.jumping_time import LoopClock, run_jumping
 
 MANY = tuple(f"C{n}" for n in range(40))
 

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from application.live_oms import ENDED_ORDERS_KEPT, BookedFill, LiveOms, LiveOrder
+from application.fill_desk import BookedFill
+from application.live_oms import LiveOms
+from application.order_shelf import LiveOrder
 from application.portfolio import Portfolio
 from application.step import Step
 from domain.candles import Interval
 from domain.effects import Alert, CancelOrder, SubmitOrder
 from domain.events import FillArrived, FundingPaid, OrderCanceled, OrderOutcome
 from domain.facts import (
+    BookedBefore,
     FillRecorded,
     FundingRecorded,
     IntentRecorded,
@@ -22,9 +25,26 @@ from domain.facts import (
     PositionChanged,
     TradeClosed,
 )
-from domain.fills import MatchedVia
-from domain.intents import Action, OrderIntent, Side, TimeInForce, Trigger, TriggerKind, cloid_of
-from domain.orders import Accepted, OrderStatus, Rejected, RejectReason, SubmitOutcome, Unknown, Would
+from domain.fills import FillCause, MatchedVia
+from domain.intents import (
+    Action,
+    OrderIntent,
+    Side,
+    TimeInForce,
+    Trigger,
+    TriggerKind,
+    cloid_of,
+)
+from domain.orders import (
+    ENDED_ORDERS_KEPT,
+    Accepted,
+    OrderStatus,
+    Rejected,
+    RejectReason,
+    SubmitOutcome,
+    Unknown,
+    Would,
+)
 from domain.positions import Position
 from tests.builders import T0, TAG, make_fill, make_wish
 
@@ -332,7 +352,7 @@ def test_more_than_the_order_asked_for_is_booked_and_told(bench: Bench) -> None:
 
 def test_a_liquidation_is_named_so(bench: Bench) -> None:
     bench.place()
-    bench.fill(BUY, "1", liquidation=True)
+    bench.fill(BUY, "1", cause=FillCause.LIQUIDATION)
     assert (bench.recorded().via, bench.recorded().reason) == (MatchedVia.EXTERNAL, "liquidation")
 
 
@@ -431,14 +451,17 @@ def test_a_trade_that_was_opened_before_a_restart_still_names_its_entry() -> Non
     before = Bench()
     entry = before.place()
     before.fill(BUY, "1", cloid=cloid(entry))
+    bought = before.recorded()
     after = Bench(
         LedgerState(
             TAG,
             intent_ids=frozenset((entry.intent_id,)),
             positions=(before.portfolio.position("BTC"),),
             opening_intents=(entry,),
+            recent_fills=(BookedBefore(bought.fill, bought.intent_id, bought.via, bought.reason),),
         )
     )
+    after.step = Step(1, T0 + 60_000)
     after.fill(SELL, "1", tid=2)
     fact, meta = closed(after)
     assert fact.trade.intent_id == entry.intent_id
@@ -454,10 +477,11 @@ def funding(amount: str, time_ms: int = T0, symbol: str = "BTC") -> FundingPaid:
 
 def test_a_funding_payment_is_booked_once(bench: Bench) -> None:
     bench.fill(BUY, "1")
-    assert bench.oms.on_funding(bench.next(), funding("-0.5"))
+    hour_ms = T0 + 3_600_000
+    assert bench.oms.on_funding(bench.next(), funding("-0.5", hour_ms))
     assert [type(fact) for fact in bench.step.facts] == [FundingRecorded, PositionChanged]
-    assert not bench.oms.on_funding(bench.next(), funding("-0.5"))
-    assert bench.oms.on_funding(bench.next(), funding("-0.5", T0 + 3_600_000))
+    assert not bench.oms.on_funding(bench.next(), funding("-0.5", hour_ms))
+    assert bench.oms.on_funding(bench.next(), funding("-0.5", hour_ms + 3_600_000))
     assert bench.oms.on_funding(bench.next(), funding("-0.5", symbol="ETH"))
     assert bench.portfolio.funding_usd == D("-1.5")
     assert bench.portfolio.position("BTC").funding == D(-1)

@@ -6,7 +6,7 @@ from application.portfolio import Portfolio
 from domain.facts import LedgerState
 from domain.intents import Side
 from domain.positions import Position
-from tests.builders import TAG, make_fill
+from tests.builders import TAG, book_fill, book_funding, make_fill
 
 D = Decimal
 BUY, SELL = Side.BUY, Side.SELL
@@ -21,27 +21,27 @@ def funded(cash: str = "1000") -> Portfolio:
 
 def test_cash_moves_by_what_is_realised_less_fees_plus_funding() -> None:
     portfolio = funded()
-    portfolio.book_fill(make_fill(BUY, "2", "100", fee="0.1"), None, "")
+    book_fill(portfolio, make_fill(BUY, "2", "100", fee="0.1"), None, "")
     assert portfolio.cash_usd == D("999.9")
-    portfolio.book_funding("BTC", D("-0.5"))
-    portfolio.book_fill(make_fill(SELL, "1", "130", fee="0.2"), None, "")
+    book_funding(portfolio, "BTC", D("-0.5"))
+    book_fill(portfolio, make_fill(SELL, "1", "130", fee="0.2"), None, "")
     assert portfolio.cash_usd == D("1029.2")
     assert (portfolio.realised_usd, portfolio.fees_usd, portfolio.funding_usd) == (D(30), D("0.3"), D("-0.5"))
 
 
 def test_a_position_that_is_closed_is_gone() -> None:
     portfolio = funded()
-    portfolio.book_fill(make_fill(BUY, "2", "100"), None, "")
+    book_fill(portfolio, make_fill(BUY, "2", "100"), None, "")
     assert portfolio.positions["BTC"].size == D(2)
-    portfolio.book_fill(make_fill(SELL, "2", "110"), None, "")
+    book_fill(portfolio, make_fill(SELL, "2", "110"), None, "")
     assert portfolio.positions == {}
     assert portfolio.position("BTC") == Position("BTC")
 
 
 def test_equity_is_cash_plus_unrealised() -> None:
     portfolio = funded()
-    portfolio.book_fill(make_fill(BUY, "2", "100"), None, "")
-    portfolio.book_fill(make_fill(SELL, "3", "50", symbol="ETH"), None, "")
+    book_fill(portfolio, make_fill(BUY, "2", "100"), None, "")
+    book_fill(portfolio, make_fill(SELL, "3", "50", symbol="ETH"), None, "")
     assert portfolio.equity_usd(MARKS.get) == D(1000 + 40 + 30)
 
 
@@ -49,27 +49,27 @@ def test_equity_is_not_known_without_cash_or_the_price_of_an_open_position() -> 
     assert Portfolio().equity_usd(MARKS.get) is None
     portfolio = funded()
     assert portfolio.equity_usd(MARKS.get) == D(1000)
-    portfolio.book_fill(make_fill(BUY, "2", "100", symbol="SOL"), None, "")
+    book_fill(portfolio, make_fill(BUY, "2", "100", symbol="SOL"), None, "")
     assert portfolio.equity_usd(MARKS.get) is None
 
 
 def test_before_cash_is_known_fills_are_counted_all_the_same() -> None:
     portfolio = Portfolio()
-    portfolio.book_fill(make_fill(BUY, "2", "100", fee="0.1"), None, "")
-    portfolio.book_funding("BTC", D(1))
+    book_fill(portfolio, make_fill(BUY, "2", "100", fee="0.1"), None, "")
+    book_funding(portfolio, "BTC", D(1))
     assert portfolio.cash_usd is None
     assert (portfolio.fees_usd, portfolio.funding_usd) == (D("0.1"), D(1))
 
 
 def test_funding_of_a_symbol_that_is_flat_counts_but_makes_no_position() -> None:
     portfolio = funded()
-    portfolio.book_funding("BTC", D(2))
+    book_funding(portfolio, "BTC", D(2))
     assert (portfolio.positions, portfolio.cash_usd, portfolio.funding_usd) == ({}, D(1002), D(2))
 
 
 def test_a_restored_portfolio_goes_on_where_it_was() -> None:
     before = funded()
-    before.book_fill(make_fill(BUY, "2", "100", fee="0.1"), "intent", "")
+    book_fill(before, make_fill(BUY, "2", "100", fee="0.1"), "intent", "")
     after = Portfolio()
     after.restore(
         LedgerState(

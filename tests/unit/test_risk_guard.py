@@ -18,7 +18,7 @@ from domain.orders import Accepted, Rejected, RejectReason, Unknown
 from domain.risk import RiskState
 from domain.sizing import SizedEntry
 from domain.strategy_config import RiskConfig
-from tests.builders import T0, TAG, make_config, make_fill, make_wish
+from tests.builders import T0, TAG, book_fill, make_config, make_fill, make_wish
 
 D = Decimal
 SMALL = SizedEntry(size=D("0.1"), leverage=D(1), margin_usd=D(10), notional_usd=D(10))
@@ -48,7 +48,7 @@ class Bench:
 def test_a_position_counts_with_its_notional_and_margin() -> None:
     bench = Bench()
     bench.guard.note_entry("BTC", D(5), T0)
-    bench.portfolio.book_fill(make_fill(Side.SELL, "2", "100"), None, "")
+    book_fill(bench.portfolio, make_fill(Side.SELL, "2", "100"), None, "")
     assert bench.value("total_notional") == 210.0
     assert bench.value("margin_cap") == 50.0
     assert bench.value("max_open_positions") == 2
@@ -56,7 +56,7 @@ def test_a_position_counts_with_its_notional_and_margin() -> None:
 
 def test_a_position_whose_leverage_is_not_known_counts_in_full() -> None:
     bench = Bench()
-    bench.portfolio.book_fill(make_fill(Side.BUY, "2", "100"), None, "")
+    book_fill(bench.portfolio, make_fill(Side.BUY, "2", "100"), None, "")
     assert bench.value("margin_cap") == 210.0
 
 
@@ -74,7 +74,7 @@ def test_what_remains_of_an_entry_order_counts_at_its_limit_as_if_it_had_filled(
 
 def test_an_entry_order_of_a_symbol_that_is_held_is_no_second_position() -> None:
     bench = Bench()
-    bench.portfolio.book_fill(make_fill(Side.BUY, "2", "100"), None, "")
+    book_fill(bench.portfolio, make_fill(Side.BUY, "2", "100"), None, "")
     bench.place(action=Action.ADD)
     assert bench.value("max_open_positions") == 2
     assert bench.value("max_open_positions", "BTC") == 1
@@ -99,7 +99,7 @@ def test_the_leverage_of_an_add_does_not_lighten_the_position_before_it_has_fill
     """The venue may refuse the add; the margin of what is held is then still that of the first entry."""
     bench = Bench()
     bench.guard.note_entry("BTC", D(1), T0)
-    bench.portfolio.book_fill(make_fill(Side.BUY, "2", "100"), None, "")
+    book_fill(bench.portfolio, make_fill(Side.BUY, "2", "100"), None, "")
     bench.guard.note_entry("BTC", D(5), T0)
     assert bench.value("margin_cap") == 210.0
 
@@ -108,7 +108,7 @@ def test_a_new_position_has_its_own_leverage() -> None:
     bench = Bench()
     bench.guard.note_entry("BTC", D(1), T0)
     bench.guard.note_entry("BTC", D(5), T0 + 60_000)
-    bench.portfolio.book_fill(make_fill(Side.BUY, "2", "100"), None, "")
+    book_fill(bench.portfolio, make_fill(Side.BUY, "2", "100"), None, "")
     assert bench.value("margin_cap") == 50.0
 
 

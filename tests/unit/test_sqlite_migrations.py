@@ -17,15 +17,15 @@ from tests.ledger_facts import story
 from tests.sqlite_files import opened, run_sql, write_ledger
 
 ROOT = Path(__file__).resolve().parents[2]
-SECOND = """
+NEXT = """
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "{revision:04d}"
+down_revision = "{before:04d}"
 def upgrade() -> None:
-    op.execute("ALTER TABLE orders ADD COLUMN nonce INTEGER")
+    op.execute("ALTER TABLE orders ADD COLUMN later INTEGER")
     op.execute({then!r})
 """
-FILL_IN = "UPDATE orders SET nonce = 7"
+FILL_IN = "UPDATE orders SET later = 7"
 BREAK = "INSERT INTO no_such_table VALUES (1)"
 
 
@@ -38,8 +38,9 @@ def next_ledger(folder: Path, then: str) -> FileKind:
     (migrations / "env.py").write_text(env.read_text())
     for script in LEDGER.migrations.glob("v*.py"):
         (scripts / script.name).write_text(script.read_text())
-    (scripts / "v0002_second.py").write_text(SECOND.format(then=then))
-    return replace(LEDGER, version=LEDGER.version + 1, migrations=scripts)
+    version = LEDGER.version + 1
+    (scripts / f"v{version:04d}_later.py").write_text(NEXT.format(revision=version, before=LEDGER.version, then=then))
+    return replace(LEDGER, version=version, migrations=scripts)
 
 
 @pytest.mark.parametrize("kind", [LEDGER, CANDLES, DECISIONS])
@@ -66,9 +67,9 @@ def test_an_older_file_is_copied_and_brought_up_to_date_with_what_it_holds(tmp_p
     write_ledger(path, story())
     later = next_ledger(tmp_path, FILL_IN)
     engine.close(engine.open_writer(path, later))
-    assert run_sql(path, "PRAGMA user_version") == [(2,)]
-    assert run_sql(path, "SELECT DISTINCT nonce FROM orders") == [(7,)]
-    copy = backup_path(path, 1)
+    assert run_sql(path, "PRAGMA user_version") == [(later.version,)]
+    assert run_sql(path, "SELECT DISTINCT later FROM orders") == [(7,)]
+    copy = backup_path(path, LEDGER.version)
     assert copy.stat().st_mode & 0o777 == 0o600
     copy.rename(tmp_path / "restored.sqlite")
     with opened(tmp_path / "restored.sqlite") as ledger:
@@ -86,7 +87,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> Non
         with pytest.raises(StorageError, match="no such table: no_such_table"):
             engine.open_writer(path, broken)
     assert run_sql(path, schema) == before
-    assert run_sql(path, "PRAGMA user_version") == [(1,)]
+    assert run_sql(path, "PRAGMA user_version") == [(LEDGER.version,)]
     with opened(path) as ledger:
         assert ledger.verify() is None
 
@@ -102,9 +103,9 @@ def test_tables_and_their_version_come_together_or_not_at_all(tmp_path: Path) ->
 def test_a_reader_neither_migrates_nor_guesses(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     write_ledger(path, story())
-    with pytest.raises(StorageError, match=r"schema 1, this program reads schema 2.*Start the daemon on it once"):
+    with pytest.raises(StorageError, match=r"schema 2, this program reads schema 3.*Start the daemon on it once"):
         engine.open_reader(path, next_ledger(tmp_path, FILL_IN))
-    assert run_sql(path, "PRAGMA user_version") == [(1,)]
+    assert run_sql(path, "PRAGMA user_version") == [(LEDGER.version,)]
 
 
 def test_a_file_that_is_up_to_date_costs_no_import_of_alembic(tmp_path: Path) -> None:
@@ -123,10 +124,10 @@ def test_a_file_that_is_up_to_date_costs_no_import_of_alembic(tmp_path: Path) ->
 def test_no_copy_can_be_made_so_nothing_is_migrated(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     write_ledger(path, story())
-    backup_path(path, 1).mkdir()
+    backup_path(path, LEDGER.version).mkdir()
     with pytest.raises(StorageError, match="cannot be copied"):
         engine.open_writer(path, next_ledger(tmp_path, FILL_IN))
-    assert run_sql(path, "PRAGMA user_version") == [(1,)]
+    assert run_sql(path, "PRAGMA user_version") == [(LEDGER.version,)]
 
 
 def test_two_chains_do_not_meet(tmp_path: Path) -> None:

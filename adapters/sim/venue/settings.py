@@ -14,6 +14,8 @@ class Cadence:
 
     block: int = 70
     """Actions are collected and executed block by block; 0 executes each one as it arrives."""
+    quotes: int = 1_000
+    """How long the house's quotes stand; a minute is a multiple of it."""
     mark: int = 3_000
     all_mids: int = 5_000
     l2_book: int = 5_400

@@ -76,7 +76,8 @@ class Venue:
         self.settings = settings
         self.log = VenueLog() if log is None else log
         self.exchange = Exchange(path.instruments(), settings, start_ms)
-        self.market = Market(path, self.exchange, seed, start_ms, mark_every_ms=settings.cadence.mark)
+        cadence = settings.cadence
+        self.market = Market(path, self.exchange, seed, start_ms, mark_every_ms=cadence.mark, step_ms=cadence.quotes)
         self.signers = Signers(self.exchange.accounts, settings, start_ms)
         self._budget = AddressBudget(settings.limits)
         self._limits = IpLimits(settings.limits)

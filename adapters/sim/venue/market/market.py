@@ -70,9 +70,10 @@ class Market:
         start_ms: int,
         *,
         mark_every_ms: int = Cadence().mark,
+        step_ms: int = SECOND_MS,
     ) -> None:
         self.path = path
-        self._exchange, self._mark_every_ms = exchange, mark_every_ms
+        self._exchange, self._mark_every_ms, self._step_ms = exchange, mark_every_ms, step_ms
         self._coins = [instrument.symbol for instrument in path.instruments()]
         self._house = House(path, exchange, seed)
         self._candles = RunningCandles(path)
@@ -95,12 +96,12 @@ class Market:
     def advance(self, to_ms: int) -> None:
         """Let everything happen that is due up to `to_ms`, each at its own time."""
         while True:
-            due_ms = min(self._second.open_ms + SECOND_MS, self._next_mark_ms)
+            due_ms = min(self._second.open_ms + self._step_ms, self._next_mark_ms)
             self._trade(min(due_ms - 1, to_ms))
             if due_ms > to_ms:
                 break
             self._set_clock(due_ms)
-            if due_ms == self._second.open_ms + SECOND_MS:
+            if due_ms == self._second.open_ms + self._step_ms:
                 self._open_second(due_ms)
                 if due_ms % HOUR_MS == 0:
                     self._fund(due_ms)
@@ -110,7 +111,7 @@ class Market:
 
     def next_due_ms(self) -> int:
         """When the next thing happens by itself; at most a second ahead."""
-        due_ms = min(self._second.open_ms + SECOND_MS, self._next_mark_ms)
+        due_ms = min(self._second.open_ms + self._step_ms, self._next_mark_ms)
         if self._next_trade < len(self._due_places):
             return min(due_ms, self._second.open_ms + self._due_slots.item(self._next_trade))
         return due_ms
@@ -204,12 +205,12 @@ class Market:
 
     def _start(self, start_ms: int) -> None:
         """Look up the running minute so far; nothing of it is told."""
-        minute_ms, second_ms = start_ms - start_ms % MINUTE_MS, start_ms - start_ms % SECOND_MS
+        minute_ms, second_ms = start_ms - start_ms % MINUTE_MS, start_ms - start_ms % self._step_ms
         self._set_clock(start_ms)
         self._candles.begin(minute_ms)
         self._fundings: dict[int, tuple[int, Decimal]] = {}
         self._shown = self.path.second(second_ms)
-        for open_ms in range(minute_ms, second_ms + 1, SECOND_MS):
+        for open_ms in range(minute_ms, second_ms + 1, self._step_ms):
             self._open_second(open_ms)
             self._fold(self._take_due(start_ms - 1))
         self._marked_bid: FloatColumn = np.zeros(len(self._coins))
