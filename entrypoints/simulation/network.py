@@ -26,6 +26,10 @@ EXCHANGE = "/exchange"
 CONNECT_S = 10.0
 
 
+FALLEN_MS = 40_000
+"""After so long a machine that fell is up again, and answers what comes for its old connections by ending them."""
+
+
 class Witness(Protocol):
     """Who watches what passes."""
 
@@ -114,12 +118,11 @@ class Network:
         return socket
 
     def unplug(self, wire: Wire, *, silently: bool) -> None:
-        """A daemon is gone. The venue hears of it, or (`silently`) finds out by itself."""
+        """A daemon is gone. The venue hears of it, or (`silently`: its machine fell) learns it from what comes back."""
         wire.pull()
         for number in sorted(wire.sockets):
             self._open.pop(number, None)
-            if not silently:
-                self._later(self.weather.way_ms(), self._close_at_venue, number)
+            self._later(FALLEN_MS if silently else self.weather.way_ms(), self._close_at_venue, number)
         wire.sockets.clear()
 
     def cut(self, for_ms: int) -> None:
@@ -280,8 +283,8 @@ class VirtualSocket:
 
     async def close(self) -> None:
         self._ended = self._ended or "closed by us"
-        self._wire.sockets.discard(self.number)
-        if self._wire.is_plugged:
+        if self._wire.is_plugged:  # else the venue learns of it as the whole daemon is unplugged
+            self._wire.sockets.discard(self.number)
             self._network.hang_up(self)
 
     def frame_leaves(self, text: str, now_ms: int) -> None:
