@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+from application.entry_desk import exit_state_of
 from application.fill_desk import BookedFill
 from application.live_oms import LiveOms, Wish
 from application.order_shelf import LiveOrder
@@ -128,7 +129,11 @@ class ExitDesk:
         return None if position is None or position.intent_id is None else position
 
     def _state_of(self, position: Position) -> ExitState:
+        """What its entry asked for, also where its fill became known as ours later than it was booked."""
         state = self.states.get(position.symbol)
+        if state is None and position.intent_id is not None:
+            opening = self._oms.fills.intent(position.intent_id)
+            state = None if opening is None else exit_state_of(opening)
         return state if state is not None else self._unknown_state(position, None)
 
     def _unknown_state(self, position: Position, moment: ExitMoment | None) -> ExitState:

@@ -83,8 +83,9 @@ class FillDesk:
         for position in state.positions:
             self._books.setdefault(position.symbol, SymbolBook(position))
 
-    def knows(self, fill: Fill) -> bool:
-        return fill.trade_id in self._trade_ids
+    def intent(self, intent_id: str) -> OrderIntent | None:
+        """An intent whose fills are at hand."""
+        return self._intents.get(intent_id)
 
     def has_booked(self, symbol: str) -> bool:
         """Whether anything of this symbol was ever booked, as far as is kept."""

@@ -596,7 +596,7 @@ def test_while_stopping_exits_leave_and_entries_do_not() -> None:
         daemon.ledger.gate.clear()
         daemon.ledger.waiting.clear()
         # Something to write, on a disk that stalls.
-        daemon.feed.put(AccountSnapshot(Decimal(9_999), (), daemon.clock.now_ms()))
+        daemon.feed.put(AccountSnapshot(Decimal(9_999), (), daemon.clock.now_ms(), fills_since_ms=0))
         await daemon.until(daemon.ledger.waiting.is_set)
         daemon.stop.set()
         await asyncio.sleep(0.05)
@@ -790,7 +790,7 @@ def test_time_never_goes_back_for_the_engine_when_the_systems_clock_does() -> No
         daemon = Daemon()
         running = await daemon.start()
         daemon.clock._now_ms -= 3_600_000
-        daemon.feed.put(AccountSnapshot(Decimal(5), (), START_MS))
+        daemon.feed.put(AccountSnapshot(Decimal(5), (), START_MS, fills_since_ms=0))
         await daemon.until(lambda: daemon.engine.portfolio.cash_usd == 5)
         await daemon.end(running)
         times = [step.at_ms for step in daemon.steps]

@@ -417,7 +417,7 @@ def test_signals_of_one_close_are_ranked_by_confidence_then_adx_then_name() -> N
 def test_a_tripped_loss_limit_stops_the_entries_of_the_same_close() -> None:
     rig = rig_of(config="global: {trade: {entry_min_confidence: low}, risk: {max_daily_loss_usd: 100}}\n")
     rig.close_candle(candle(0))
-    rig.take(AccountSnapshot(Decimal(9_800), (), rig.now_ms))
+    rig.take(AccountSnapshot(Decimal(9_800), (), rig.now_ms, fills_since_ms=0))
     rig.strategy.script[("BTC", candle(1))] = BUY
     step = rig.close_candle(candle(1))
     assert refusal_of(rig, "BTC") == "risk_tripped" and submitted(step) == []
@@ -742,9 +742,11 @@ def test_a_restart_asks_from_the_anchor() -> None:
 
 def test_the_venues_word_on_cash_is_kept_when_it_is_news() -> None:
     rig = rig_of()
-    step = rig.take(AccountSnapshot(Decimal(9_000), (), rig.now_ms))
+    step = rig.take(AccountSnapshot(Decimal(9_000), (), rig.now_ms, fills_since_ms=0))
     assert facts_of(CashSet, step) == [CashSet(Decimal(9_000), rig.now_ms)]
-    assert rig.take(AccountSnapshot(Decimal(9_000), (), rig.now_ms)).facts == []
+    assert rig.take(AccountSnapshot(Decimal(9_000), (), rig.now_ms, fills_since_ms=0)).facts == []
+    look = rig.take(AccountSnapshot(Decimal(8_000), (), rig.now_ms))
+    assert facts_of(CashSet, look) == [], "a payment that was not told yet would be counted twice"
 
 
 def reload(rig: EngineRig, content: str, seen_ms: int) -> list[Any]:
