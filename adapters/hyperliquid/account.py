@@ -12,6 +12,7 @@ from typing import Protocol
 
 from adapters.hyperliquid.account_events import order_event
 from adapters.hyperliquid.account_reads import AccountReader
+from adapters.hyperliquid.budget import Lane
 from adapters.hyperliquid.heard import OrderUpdate, StatusKind
 from adapters.hyperliquid.leverage import AsksInfo
 from adapters.hyperliquid.wire_account import (
@@ -62,6 +63,8 @@ class HyperliquidAccount:
 
     def __init__(self, info: AsksInfo, user: str, sentinel: NotesDrift, clock: Clock) -> None:
         self._reader = AccountReader(info, user.lower(), sentinel.note)
+        self._urgent = AccountReader(info, user.lower(), sentinel.note, Lane.EMERGENCY)
+        """For orders whose fate is not known: they shut their symbols, and a start spends the minute on candles."""
         self._sentinel = sentinel
         self._clock = clock
         self._in_spot = False
@@ -89,16 +92,16 @@ class HyperliquidAccount:
 
         Open orders before fills: one that fills between two questions is in the answer to the second.
         """
-        venue_ms = _time_of(await self._state())
-        fate = await self._fate(cloid)
+        venue_ms = _time_of(await self._state(self._urgent))
+        fate = await self._fate(cloid, self._urgent)
         told: list[Event] = list(fate or ())
         found = fate is not None
         if not found and everywhere:
-            resting = [order for order in await self._resting() if order.cloid == cloid]
+            resting = [order for order in await self._resting(self._urgent) if order.cloid == cloid]
             found = bool(resting)
             told += [OrderOutcome(cloid, Accepted(order.oid)) for order in resting]
         if found or everywhere:
-            fills = await self._reader.fills(max(0, since_ms - LOOK_BACK_MS))
+            fills = await self._urgent.fills(max(0, since_ms - LOOK_BACK_MS))
             found = found or any(fill.cloid == cloid for fill in fills)
             told = [*(FillArrived(fill) for fill in fills), *told]
         return [*told, OrderLooked(cloid, found, venue_ms, everywhere)]
@@ -113,9 +116,9 @@ class HyperliquidAccount:
 
     # ── orders ───────────────────────────────────────────────────────────────────────────────────
 
-    async def _fate(self, cloid: str) -> list[Event] | None:
+    async def _fate(self, cloid: str, reader: AccountReader | None = None) -> list[Event] | None:
         """What the venue knows of an order by its id, which may be nothing of its end; None if it does not know it."""
-        update = await self._reader.ask("orderStatus", decode_order_status, oid=cloid)
+        update = await (reader or self._reader).ask("orderStatus", decode_order_status, oid=cloid)
         if update is None:
             return None
         if update.cloid != cloid.lower():
@@ -126,8 +129,8 @@ class HyperliquidAccount:
 
     # ── money and positions ──────────────────────────────────────────────────────────────────────
 
-    async def _state(self) -> AccountState:
-        return await self._reader.ask("clearinghouseState", decode_account_state, dex="")
+    async def _state(self, reader: AccountReader | None = None) -> AccountState:
+        return await (reader or self._reader).ask("clearinghouseState", decode_account_state, dex="")
 
     async def _snapshot_of(self, state: AccountState) -> AccountSnapshot:
         return AccountSnapshot(
@@ -138,8 +141,8 @@ class HyperliquidAccount:
             resting=await self._resting(),
         )
 
-    async def _resting(self) -> tuple[RestingOrder, ...]:
-        told = await self._reader.ask("frontendOpenOrders", decode_open_orders, dex="")
+    async def _resting(self, reader: AccountReader | None = None) -> tuple[RestingOrder, ...]:
+        told = await (reader or self._reader).ask("frontendOpenOrders", decode_open_orders, dex="")
         return tuple(RestingOrder(each.coin, each.oid, each.cloid, each.time_ms) for each in told.orders)
 
     async def _state_with_fills(self, since_ms: int) -> tuple[AccountState, list[Fill]]:

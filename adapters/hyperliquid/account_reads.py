@@ -46,15 +46,16 @@ _DATES = msgspec.json.Decoder(list[_Dated])
 class AccountReader:
     """Asks about one account, and tells `note` of whatever cannot be read."""
 
-    def __init__(self, info: AsksInfo, user: str, note: Notes) -> None:
+    def __init__(self, info: AsksInfo, user: str, note: Notes, lane: Lane = Lane.ACCOUNT) -> None:
         self._info = info
+        self._lane = lane
         self._user = user
         self._note = note
 
     async def ask(self, kind: str, decode: Callable[[bytes], Answer], *, rows: int = 0, **more: object) -> Answer:
         """One answer, read. Raises `VenueUnavailable` for none and for one that cannot be read."""
         request: dict[str, object] = {"type": kind, "user": self._user, **more}
-        body = await self._info.ask(request, lane=Lane.ACCOUNT, rows_expected=rows)
+        body = await self._info.ask(request, lane=self._lane, rows_expected=rows)
         return self._read(kind, decode, body)
 
     async def fills(self, since_ms: int) -> list[Fill]:
