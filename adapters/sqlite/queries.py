@@ -65,27 +65,6 @@ class IntentRow:
 
 
 @dataclass(frozen=True, slots=True)
-class FillRow:
-    """One execution. `intent_id` is None exactly when `matched_via` is external."""
-
-    trade_id: str
-    symbol: str
-    side: str
-    price: Decimal
-    size: Decimal
-    time_ms: int
-    tid: int
-    oid: int
-    hash: str
-    cloid: str | None
-    fee: Decimal
-    realised: Decimal
-    intent_id: str | None
-    matched_via: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """Whose ledger it is, and what it adds up to. Money in USD; `realised` excludes fees and funding."""
 
@@ -142,13 +121,6 @@ def intents(path: Path, symbol: str | None = None, limit: int | None = None) -> 
     )
     with reading(path, LEDGER) as connection:
         return [_intent_of(row) for row in _newest(connection, wanted, _rowid(table), table, symbol, limit)]
-
-
-def fills(path: Path, symbol: str | None = None, limit: int | None = None) -> list[FillRow]:
-    """Fills in the order in which they were booked."""
-    table = tables.fills
-    with reading(path, LEDGER) as connection:
-        return [_fill_of(row) for row in _newest(connection, sa.select(table), _rowid(table), table, symbol, limit)]
 
 
 def positions(path: Path) -> list[Position]:
@@ -245,24 +217,4 @@ def _intent_of(row: Any) -> IntentRow:
         status=row["status"],
         filled=decimal_from_text(row["filled"]),
         status_reason=row["status_reason"],
-    )
-
-
-def _fill_of(row: Any) -> FillRow:
-    return FillRow(
-        trade_id=row["trade_id"],
-        symbol=row["symbol"],
-        side=row["side"],
-        price=decimal_from_text(row["price"]),
-        size=decimal_from_text(row["size"]),
-        time_ms=row["time_ms"],
-        tid=row["tid"],
-        oid=row["oid"],
-        hash=row["hash"],
-        cloid=row["cloid"],
-        fee=decimal_from_text(row["fee"]),
-        realised=decimal_from_text(row["realised"]),
-        intent_id=row["intent_id"],
-        matched_via=row["matched_via"],
-        reason=row["reason"],
     )

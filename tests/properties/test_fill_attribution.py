@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -42,6 +41,7 @@ from domain.fills import Fill, FillCause, FillMatch, MatchedVia, OpenAttempt, is
 from domain.intents import Action, OrderIntent, Side, cloid_of
 from domain.orders import Accepted, Unknown
 from tests.builders import T0, TAG, make_wish
+from tests.planting import planted
 
 SYMBOLS = ("BTC", "ETH")
 OTHER_BOT = "0x50663504b0f4fedea00080176229d94f"
@@ -344,16 +344,6 @@ def test_a_fill_that_never_came_is_one_gap_at_its_place(missing: int) -> None:
 
 
 # ── the same with bugs ───────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def planted(owner: Any, name: str, bug: Any) -> Iterator[None]:
-    right = getattr(owner, name)
-    setattr(owner, name, bug)
-    try:
-        yield
-    finally:
-        setattr(owner, name, right)
 
 
 def _by_hash(fill: Fill, attempts: Any) -> FillMatch:

@@ -8,8 +8,7 @@ venue is hostile enough.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,6 +30,7 @@ from domain.facts import EvidenceKind, EvidenceRecorded, LedgerFact, OrderChange
 from domain.intents import Action, OrderRequest, Payload
 from domain.orders import Accepted, OrderStatus, Unknown
 from tests.builders import T0, TAG, make_fill, make_wish
+from tests.planting import planted
 
 SEEN_AFTER_MS = 9_000
 """A new order may be invisible for so long."""
@@ -271,16 +271,6 @@ def test_hundreds_of_worlds_end_in_the_truth(obeys_expiry: bool) -> None:
     """Also where the venue does not keep to expiries: the burned nonce alone holds then."""
     for seed in range(200):
         live_through(seed, obeys_expiry=obeys_expiry)
-
-
-@contextmanager
-def planted(owner: Any, name: str, bug: Any) -> Iterator[None]:
-    right = getattr(owner, name)
-    setattr(owner, name, bug)
-    try:
-        yield
-    finally:
-        setattr(owner, name, right)
 
 
 def _dead_at_the_first_absence(known: unknown.Inquest) -> str | None:

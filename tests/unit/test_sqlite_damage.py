@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.sqlite import event_chain, queries
+from adapters.sqlite import event_chain
+from adapters.sqlite.order_queries import executions
 from domain.fact_text import chained, fact_to_json
 from domain.facts import CashSet
 from ports.ledger import StorageError
@@ -102,7 +103,7 @@ def test_broken_pages_are_found_at_load(path: Path) -> None:
         ledger.load()
     assert str(path) in str(error.value)
     with pytest.raises(StorageError, match="damaged"):
-        queries.fills(path)
+        executions(path)
 
 
 def test_a_broken_page_that_a_load_has_no_need_of_is_found_all_the_same(path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.sqlite import queries
+from adapters.sqlite.order_queries import executions
 from adapters.sqlite.queries import TradeRow
 from domain.facts import OrderChanged, TradeClosed
 from domain.intents import Action, Side
@@ -23,7 +24,7 @@ from tests.sqlite_files import opened, run_sql, write_ledger
 READERS: list[Callable[[Path], object]] = [
     queries.closed_trades,
     queries.intents,
-    queries.fills,
+    executions,
     queries.positions,
     queries.summary,
 ]
@@ -90,13 +91,13 @@ def test_intents_say_where_their_newest_attempt_stands(path: Path) -> None:
 
 
 def test_fills_carry_hash_and_attribution(path: Path) -> None:
-    rows = queries.fills(path)
+    rows = executions(path)
     assert [(row.tid, row.hash, row.matched_via, row.intent_id) for row in rows] == [
         (900, "0xfeed", "cloid", intent().intent_id),
         (901, "0xfeed", "cloid", intent().intent_id),
         (902, "0xfeed", "cloid", intent("ETH", T0 + 60_000).intent_id),
     ]
-    assert [row.tid for row in queries.fills(path, "BTC", limit=1)] == [901]
+    assert [row.tid for row in executions(path, "BTC", limit=1)] == [901]
 
 
 def test_only_open_positions_are_listed(path: Path) -> None:
