@@ -3,7 +3,7 @@
     LOOK ──found──▶ the venue's word (the order's evidence, not ours to judge)
       │absent
       ▼
-    BURN its nonce, until that is certain ──▶ LOOK, until it is late enough ──▶ SEARCH ──absent──▶ dead
+    BURN its nonce, until that is certain ──▶ LOOK, which dates that ──▶ wait ──▶ SEARCH ──absent──▶ dead
 
 An order is dead when all three are proven: its nonce is used up by something that is not it, its expiry has passed in
 the venue's time, and it is absent everywhere at a moment of the venue's time by which anything accepted would be seen.
@@ -76,8 +76,7 @@ def question(known: Inquest, at_ms: int) -> Question | None:
         return Question.LOOK
     if known.payload is not None and not known.is_burned:
         return Question.BURN
-    is_late_enough = known.sure_ms is not None and known.absent_ms >= known.sure_ms
-    return Question.SEARCH if is_late_enough else Question.LOOK
+    return Question.LOOK if known.sure_ms is None else Question.SEARCH
 
 
 def asked(known: Inquest) -> Inquest:
@@ -97,8 +96,10 @@ def absent(known: Inquest, venue_ms: int, at_ms: int, *, everywhere: bool) -> In
         seen = replace(seen, burned_by_ms=venue_ms)
     if everywhere:
         seen = replace(seen, nowhere_ms=newest_ms)
-    next_question = question(replace(seen, next_ms=at_ms), at_ms)
-    return _later(seen, at_ms) if next_question is Question.LOOK else replace(seen, next_ms=at_ms)
+    if seen.sure_ms is None:
+        return replace(seen, next_ms=at_ms) if seen.payload is not None and not seen.is_burned else _later(seen, at_ms)
+    left_ms = seen.sure_ms - newest_ms
+    return replace(seen, next_ms=at_ms + max(left_ms, 0)) if left_ms > 0 or not everywhere else _later(seen, at_ms)
 
 
 def burned(known: Inquest, at_ms: int) -> Inquest:

@@ -64,7 +64,7 @@ class HyperliquidAccount:
     def __init__(self, info: AsksInfo, user: str, sentinel: NotesDrift, clock: Clock) -> None:
         self._reader = AccountReader(info, user.lower(), sentinel.note)
         self._urgent = AccountReader(info, user.lower(), sentinel.note, Lane.EMERGENCY)
-        """For orders whose fate is not known: they shut their symbols, and a start spends the minute on candles."""
+        """For small questions about orders whose fate is not known: a start spends the minute on candles."""
         self._sentinel = sentinel
         self._clock = clock
         self._in_spot = False
@@ -92,16 +92,17 @@ class HyperliquidAccount:
 
         Open orders before fills: one that fills between two questions is in the answer to the second.
         """
-        venue_ms = _time_of(await self._state(self._urgent))
-        fate = await self._fate(cloid, self._urgent)
+        reader = self._reader if everywhere else self._urgent
+        venue_ms = _time_of(await self._state(reader))
+        fate = await self._fate(cloid, reader)
         told: list[Event] = list(fate or ())
         found = fate is not None
         if not found and everywhere:
-            resting = [order for order in await self._resting(self._urgent) if order.cloid == cloid]
+            resting = [order for order in await self._resting(reader) if order.cloid == cloid]
             found = bool(resting)
             told += [OrderOutcome(cloid, Accepted(order.oid)) for order in resting]
         if found or everywhere:
-            fills = await self._urgent.fills(max(0, since_ms - LOOK_BACK_MS))
+            fills = await reader.fills(max(0, since_ms - LOOK_BACK_MS))
             found = found or any(fill.cloid == cloid for fill in fills)
             told = [*(FillArrived(fill) for fill in fills), *told]
         return [*told, OrderLooked(cloid, found, venue_ms, everywhere)]

@@ -39,7 +39,7 @@ from entrypoints.venue_connection import PLANNED_WEIGHT, VenueConnection, market
 
 TIMER_S = 4.0
 """A second after its end a candle counts as closed, and six after it nobody enters any more: just often enough."""
-PAUSES = Pauses(timer_s=TIMER_S, config_poll_s=60.0, feed_look_s=60.0, audit_ms=300_000)
+PAUSES = Pauses(timer_s=TIMER_S, config_poll_s=60.0, feed_look_s=90.0, audit_ms=600_000)
 
 
 class CrashPoint(enum.Enum):
