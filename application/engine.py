@@ -189,7 +189,7 @@ class UnifiedEngine:
         self.portfolio.restore(state)
         self.oms.restore(state)
         self.guard.restore(state.risk)
-        self.reconciliation.restore(step, state)
+        self.reconciliation.restore(step, state, accepts_strangers=self.settings.accepts_foreign_orders)
         self.oms.recover(step)
         self.exits.restore(state)
         self.entries.restore(dict(state.last_closes), dict(state.last_entry_ms))

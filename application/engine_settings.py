@@ -19,6 +19,8 @@ class EngineSettings:
     """Ask for history at start. Off where the candles themselves begin at the anchor (a data set)."""
     from_store: bool = False
     """Start only symbols whose candles are stored; of the others nothing is asked of the venue."""
+    accepts_foreign_orders: bool = False
+    """Whatever was seen before of another daemon's orders, somebody has looked: entries may go on."""
     candles_streamed: bool = True
     """Off: no candle comes by itself, each is asked for once it has closed."""
     exit_interval: Interval | None = None

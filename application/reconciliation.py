@@ -48,6 +48,7 @@ CANCEL_AGAIN_MS = 30_000
 CURSOR_STEP_MS = 60_000
 
 OTHER_DAEMON = "other_daemon"
+HELD_FOR_STRANGER = "an order of another daemon was seen on this account"
 
 
 @dataclass(slots=True)
@@ -79,8 +80,12 @@ class Reconciliation:
         """This ledger's first moment: what the account did before is its owner's own."""
         self.differs: frozenset[str] = frozenset()
 
-    def restore(self, step: Step, state: LedgerState) -> None:
-        """Take over what earlier sessions found, and note this ledger's first moment."""
+    def restore(self, step: Step, state: LedgerState, *, accepts_strangers: bool = False) -> None:
+        """Take over what earlier sessions found, and note this ledger's first moment.
+
+        A restart lifts no stop: an order of another daemon that was seen goes on stopping entries, unless somebody
+        `accepts_strangers`.
+        """
         cursors = dict(state.cursors)
         self._cursor_ms = cursors.get(FILLS_READ)
         self.read_until_ms = self._cursor_ms or state.newest_fill_ms or step.at_ms
@@ -90,6 +95,12 @@ class Reconciliation:
             step.facts.append(CursorMoved(BORN, step.at_ms))
         for key, kind, symbol, opened_ms in state.open_differences:
             self._open[key] = _Difference(kind, symbol, key.removeprefix(_key(kind, symbol)), opened_ms, is_told=True)
+        for each in [each for each in self._open.values() if each.kind == "order_unknown"]:
+            if accepts_strangers:
+                self._close(step, each.kind, each.symbol, "accepted by the operator", each.cloid)
+            else:
+                self._strangers.add(each.cloid)
+                self._guard.hold_entries(OTHER_DAEMON, HELD_FOR_STRANGER)
         self._find_differing()
 
     def is_from_before(self, fill: Fill) -> bool:
@@ -218,8 +229,6 @@ class Reconciliation:
             if is_resting or known is None or known.order.status is not OrderStatus.OPEN:
                 how = "it rests again" if is_resting or known is None else f"it is {known.order.status.value}"
                 self._close(step, difference.kind, difference.symbol, how, difference.cloid)
-        elif difference.kind == "order_unknown" and not is_resting:
-            self._close(step, difference.kind, difference.symbol, "it rests no longer", difference.cloid)
 
     def _note_resting(self, step: Step, known: LiveOrder, resting: RestingOrder) -> None:
         """The venue shows an order of ours as open."""
@@ -229,10 +238,7 @@ class Reconciliation:
 
     def _note_stranger(self, step: Step, cloid: str, resting: RestingOrder) -> None:
         """An order with an id as only we make them, and not in this ledger: somebody else trades here as we do."""
-        if _key("order_unknown", resting.symbol, cloid) not in self._open:
-            text = ("none", f"open, oid {resting.oid}", "another daemon, or a lost ledger")
-            self._begin(step, "order_unknown", resting.symbol, *text, cloid=cloid)
-            self.stop_for_stranger(step, resting.symbol, cloid)
+        self.stop_for_stranger(step, resting.symbol, cloid, f"open, oid {resting.oid}")
 
     def hear_of(self, step: Step, symbol: str, cloid: str | None) -> None:
         """Somebody's order was told of. One that looks like ours and is of another ledger stops entries.
@@ -244,17 +250,18 @@ class Reconciliation:
         if not self._oms.has_tag(cloid):
             self.stop_for_stranger(step, symbol, cloid)
 
-    def stop_for_stranger(self, step: Step, symbol: str, cloid: str) -> None:
-        """No entries from here on: two daemons on one account would each undo what the other does."""
+    def stop_for_stranger(self, step: Step, symbol: str, cloid: str, seen: str = "heard of") -> None:
+        """No entries from here on, restarts included: two daemons on one account would undo what the other does."""
         if cloid in self._strangers:
             return
         self._strangers.add(cloid)
+        self._begin(step, "order_unknown", symbol, "none", seen, "another daemon, or a lost ledger", cloid=cloid)
         text = (
             f"{symbol} {cloid} looks like an order of ours and is not in this ledger: another daemon trades on this "
-            "account, or an earlier ledger was lost. No entries until the next start; `./aiq recover --from-venue` "
-            "takes over what a lost ledger left"
+            "account, or an earlier ledger was lost (`./aiq recover --from-venue` takes over what that left). No "
+            "entries, also after restarts, until one with AI_QUANT_ACCEPT_FOREIGN_ORDERS=1"
         )
-        self._guard.hold_entries(OTHER_DAEMON, "an order of another daemon is on this account")
+        self._guard.hold_entries(OTHER_DAEMON, HELD_FOR_STRANGER)
         step.effects.append(Alert("foreign_order", text))
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────

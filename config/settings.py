@@ -59,6 +59,7 @@ class Settings:
     user_dir: Path
     db_path: Path
     market_db_path: Path
+    accept_foreign_orders: bool
     from_store: bool
     decisions_keep: int
     log_level: LogLevel

@@ -155,6 +155,13 @@ VARIABLES = (
         None,
         "market-{network}.sqlite in the user folder; on the local market beside the ledger",
     ),
+    Variable(
+        "accept_foreign_orders",
+        _switch(
+            "lift the stop of entries after an order of another daemon, or of a lost ledger, was seen: at one start"
+        ),
+        "0",
+    ),
     Variable("from_store", _switch("start only symbols whose candles are stored; of the others nothing is asked"), "0"),
     Variable("decisions_keep", _whole(1_000, 1_000_000_000, "newest decisions to keep, in rows"), "1000000"),
     Variable("log_level", _word(LogLevel, "least level to log"), "info"),

@@ -215,6 +215,7 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         signal_on_candle_close=settings.signal_on_candle_close,
         candle_close_grace_ms=settings.candle_close_grace_ms + round(FRAME_MS * (settings.time_scale - 1)),
         from_store=settings.from_store,
+        accepts_foreign_orders=settings.accept_foreign_orders,
         candles_streamed=settings.ws_enable_candle,
         exit_interval=settings.exit_interval,
         named=settings.symbols or None,

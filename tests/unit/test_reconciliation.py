@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from application.live_oms import LiveOms
 from application.portfolio import Portfolio
 from application.reconciliation import ARRIVAL_MS, CANCEL_AGAIN_MS, LASTING_MS, Reconciliation
@@ -34,7 +36,7 @@ READ = ((BORN, T0), (FILLS_READ, T0))
 
 
 class Bench:
-    def __init__(self, state: LedgerState | None = None) -> None:
+    def __init__(self, state: LedgerState | None = None, *, accepts: bool = False) -> None:
         self.portfolio = Portfolio()
         self.oms = LiveOms("0xme", "mei", Interval.M1, self.portfolio)
         self.guard = RiskGuard(self.portfolio, self.oms)
@@ -43,7 +45,7 @@ class Bench:
         self.portfolio.restore(state)
         self.oms.restore(state)
         self.step = Step(0, T0)
-        self.books.restore(self.step, state)
+        self.books.restore(self.step, state, accepts_strangers=accepts)
 
     def take(self, wait_ms: int = 1_000, *, whole: bool = True, **said: Any) -> Step:
         """A snapshot after some time, complete unless told otherwise."""
@@ -276,7 +278,18 @@ def test_an_order_that_looks_like_ours_and_is_not_stops_entries() -> None:
     bench.take(resting=(RestingOrder("BTC", 5, stranger, T0),))
     assert bench.alerts() == [], "once"
     bench.take()
-    assert bench.closed() and bench.guard.is_holding, "until somebody has looked, and started anew"
+    assert bench.closed() == [] and bench.guard.is_holding, "until somebody has looked"
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+def test_a_restart_lifts_the_stop_only_where_somebody_says_so(accepts: bool) -> None:
+    stranger = cloid_of("an intent of nobody", 1, b"\x77\x77")
+    seen = (f"order_unknown:BTC:{stranger}", "order_unknown", "BTC", T0)
+    bench = Bench(LedgerState(TAG, cash_usd=CASH, cursors=READ, open_differences=(seen,)), accepts=accepts)
+    assert bench.guard.is_holding != accepts
+    assert [key for key, _ in bench.closed()] == ([seen[0]] if accepts else [])
+    bench.books.hear_of(bench.step, "BTC", stranger)
+    assert bench.alerts() == (["foreign_order"] if accepts else []), "the same again is news to whoever had accepted it"
 
 
 def test_whatever_is_heard_of_an_order_of_another_ledger_stops_entries() -> None:
