@@ -19,7 +19,7 @@ from application.inbox import Inbox
 from application.step import Step
 from domain.effects import Effect, SubmitOrder
 from domain.events import Event, OrderOutcome, Recovered, TimerFired
-from domain.facts import Fact, IntentRecorded
+from domain.facts import Fact
 from domain.orders import Rejected, RejectReason
 from ports.account import Account
 from ports.clock import Clock
@@ -165,27 +165,27 @@ class Supervisor:
                 steps.append(step)
         await self._committer.commit(facts)
         took_ms = self._clock.monotonic_ms() - started_ms
-        withheld = self._withheld(facts, took_ms, stopping=not entries)
+        withheld = self._withheld(wanted, took_ms, stopping=not entries)
         self._runner.run([each for each in wanted if _cloid_of(each) not in withheld], effects)
         for cloid, why in withheld.items():
             self._inbox.put(OrderOutcome(cloid, Rejected(RejectReason.OTHER, f"not sent: {why}")))
         for step in steps:
             self._on_step(step)
 
-    def _withheld(self, facts: list[Fact], took_ms: int, *, stopping: bool) -> dict[str, str]:
-        """Entries whose intent is durable but which may not leave any more, with the reason.
+    def _withheld(self, effects: list[Effect], took_ms: int, *, stopping: bool) -> dict[str, str]:
+        """Entries, first attempts or later ones, that are durable but may not leave any more, with the reason.
 
         `took_ms` is real time: a disk that stalls does not stall longer in time-lapse.
         """
         withheld = {}
         now_ms = self._last_ms + took_ms
-        for fact in facts:
-            if not isinstance(fact, IntentRecorded) or not fact.intent.key.action.increases_exposure:
+        for effect in effects:
+            if not isinstance(effect, SubmitOrder) or effect.request.reduce_only:
                 continue
             if stopping:
-                withheld[fact.order.request.cloid] = "the daemon is stopping"
-            elif fact.intent.deadline_ms is not None and now_ms > fact.intent.deadline_ms:
-                withheld[fact.order.request.cloid] = "its deadline passed while it was written down"
+                withheld[effect.request.cloid] = "the daemon is stopping"
+            elif effect.request.deadline_ms is not None and now_ms > effect.request.deadline_ms:
+                withheld[effect.request.cloid] = "its deadline passed while it was written down"
         return withheld
 
     # ── what feeds the inbox ─────────────────────────────────────────────────────────────────

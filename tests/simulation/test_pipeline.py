@@ -133,8 +133,8 @@ class CheckedGateway:
         return Accepted(len(self.sent))
 
     async def submit(self, request: OrderRequest) -> SubmitOutcome:
-        durable = {fact.order.request for fact in self._ledger.facts if isinstance(fact, IntentRecorded)}
-        assert request in durable, "an order arrived before its intent was durable"
+        durable = {fact.order.request for fact in self._ledger.facts if isinstance(fact, (IntentRecorded, OrderChanged))}
+        assert request in durable, "an order arrived before its attempt was durable"
         assert request.cloid not in [each.cloid for each in self.sent], "an attempt was sent twice"
         if self.unavailable:
             self.unavailable -= 1
@@ -414,6 +414,40 @@ def test_an_entry_whose_deadline_passed_while_the_disk_stalled_does_not_leave() 
         await daemon.end(running)
         assert daemon.gateway.sent == []
         assert any("deadline" in reason for reason in daemon.ledger.reasons())
+
+    run(test)
+
+
+@pytest.mark.parametrize(("stopping", "why"), [(True, "stopping"), (False, "deadline")])
+def test_another_attempt_leaves_no_later_than_the_first_might(stopping: bool, why: str) -> None:
+    async def test() -> None:
+        daemon = Daemon()
+        daemon.strategy.script[("BTC", candle(0))] = BUY
+
+        async def nobody(request: OrderRequest) -> SubmitOutcome:
+            return Rejected(RejectReason.NO_IMMEDIATE_MATCH, "could not match")
+
+        daemon.gateway.answer = nobody
+        running = await daemon.start()
+        await daemon.close_candle(0)
+        await daemon.until(lambda: list(daemon.ledger.statuses().values()) == [OrderStatus.REJECTED])
+        daemon.ledger.gate.clear()
+        daemon.ledger.waiting.clear()
+        if stopping:  # on a disk that stalls, with a price in the inbox that asks for another attempt
+            daemon.feed.put(AccountSnapshot(Decimal(9_999), (), daemon.clock.now_ms(), fills_since_ms=0))
+            await daemon.until(daemon.ledger.waiting.is_set)
+            daemon.stop.set()
+            await asyncio.sleep(0.05)
+        await daemon.clock.advance_to(candle(1) + 3_000)
+        daemon.supervisor.inbox.put(quotes_of(candle(1) + 3_000, {0: (100.0, 100.0)}))
+        await daemon.until(daemon.ledger.waiting.is_set)
+        if not stopping:
+            await daemon.clock.advance_to(candle(1) + 6_001)
+        daemon.ledger.gate.set()
+        await daemon.until(lambda: any(why in reason for reason in daemon.ledger.reasons()))
+        await daemon.end(running)
+        assert list(daemon.ledger.statuses().values()) == [OrderStatus.REJECTED] * 2
+        assert len(daemon.gateway.sent) == 1, "the second attempt was written down and did not leave"
 
     run(test)
 
