@@ -40,31 +40,6 @@ class TradeRow:
 
 
 @dataclass(frozen=True, slots=True)
-class IntentRow:
-    """A decision to trade and where its newest attempt stands. `why` is JSON text: signal, gates and values."""
-
-    intent_id: str
-    symbol: str
-    action: str
-    interval: str
-    open_ms: int
-    side: str
-    size: Decimal
-    limit_price: Decimal
-    reduce_only: bool
-    decided_ms: int
-    reason: str
-    why: str
-    config_digest: str
-    attempts: int
-    cloid: str
-    oid: int | None
-    status: str
-    filled: Decimal
-    status_reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """Whose ledger it is, and what it adds up to. Money in USD; `realised` excludes fees and funding."""
 
@@ -85,42 +60,11 @@ class Summary:
 def closed_trades(path: Path, symbol: str | None = None, limit: int | None = None) -> list[TradeRow]:
     """Trades in the order in which they closed."""
     trades = tables.trades
+    wanted = sa.select(trades).order_by(trades.c.id.desc()).limit(limit)
+    if symbol is not None:
+        wanted = wanted.where(trades.c.symbol == symbol)
     with reading(path, LEDGER) as connection:
-        return [_trade_of(row) for row in _newest(connection, sa.select(trades), trades.c.id, trades, symbol, limit)]
-
-
-def intents(path: Path, symbol: str | None = None, limit: int | None = None) -> list[IntentRow]:
-    """Intents in the order in which they were written."""
-    table, attempts = tables.order_intents, tables.order_attempts
-    newest_attempt = (
-        sa.select(sa.func.max(attempts.c.attempt))
-        .where(attempts.c.intent_id == table.c.intent_id)
-        .correlate(table)
-        .scalar_subquery()
-    )
-    count = (
-        sa.select(sa.func.count())
-        .select_from(attempts)
-        .where(attempts.c.intent_id == table.c.intent_id)
-        .correlate(table)
-        .scalar_subquery()
-    )
-    orders = tables.orders
-    wanted = (
-        sa.select(
-            table,
-            count.label("attempts"),
-            orders.c.cloid,
-            orders.c.oid,
-            orders.c.status,
-            orders.c.filled,
-            orders.c.reason.label("status_reason"),
-        )
-        .join(attempts, (attempts.c.intent_id == table.c.intent_id) & (attempts.c.attempt == newest_attempt))
-        .join(orders, orders.c.cloid == attempts.c.cloid)
-    )
-    with reading(path, LEDGER) as connection:
-        return [_intent_of(row) for row in _newest(connection, wanted, _rowid(table), table, symbol, limit)]
+        return [_trade_of(row) for row in reversed(connection.execute(wanted).mappings().all())]
 
 
 def positions(path: Path) -> list[Position]:
@@ -158,26 +102,6 @@ def summary(path: Path) -> Summary:
         )
 
 
-def _newest(
-    connection: sa.Connection,
-    wanted: sa.Select[Any],
-    order: sa.ColumnElement[int],
-    table: sa.Table,
-    symbol: str | None,
-    limit: int | None,
-) -> list[Any]:
-    """The newest rows, oldest of them first."""
-    if symbol is not None:
-        wanted = wanted.where(table.c.symbol == symbol)
-    rows = connection.execute(wanted.order_by(order.desc()).limit(limit)).mappings().all()
-    return list(reversed(rows))
-
-
-def _rowid(table: sa.Table) -> sa.ColumnElement[int]:
-    """SQLite's own count of insertions."""
-    return sa.literal_column(f"{table.name}.rowid", sa.Integer)
-
-
 def _trade_of(row: Any) -> TradeRow:
     return TradeRow(
         symbol=row["symbol"],
@@ -193,28 +117,4 @@ def _trade_of(row: Any) -> TradeRow:
         intent_id=row["intent_id"],
         exit_reason=row["exit_reason"],
         meta=row["meta_json"],
-    )
-
-
-def _intent_of(row: Any) -> IntentRow:
-    return IntentRow(
-        intent_id=row["intent_id"],
-        symbol=row["symbol"],
-        action=row["action"],
-        interval=row["interval"],
-        open_ms=row["open_ms"],
-        side=row["side"],
-        size=decimal_from_text(row["size"]),
-        limit_price=decimal_from_text(row["limit_price"]),
-        reduce_only=bool(row["reduce_only"]),
-        decided_ms=row["decided_ms"],
-        reason=row["reason"],
-        why=row["why"],
-        config_digest=row["config_digest"],
-        attempts=row["attempts"],
-        cloid=row["cloid"],
-        oid=row["oid"],
-        status=row["status"],
-        filled=decimal_from_text(row["filled"]),
-        status_reason=row["status_reason"],
     )

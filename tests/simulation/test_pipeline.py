@@ -133,7 +133,9 @@ class CheckedGateway:
         return Accepted(len(self.sent))
 
     async def submit(self, request: OrderRequest) -> SubmitOutcome:
-        durable = {fact.order.request for fact in self._ledger.facts if isinstance(fact, (IntentRecorded, OrderChanged))}
+        durable = {
+            fact.order.request for fact in self._ledger.facts if isinstance(fact, (IntentRecorded, OrderChanged))
+        }
         assert request in durable, "an order arrived before its attempt was durable"
         assert request.cloid not in [each.cloid for each in self.sent], "an attempt was sent twice"
         if self.unavailable:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapters.sqlite import queries
-from adapters.sqlite.order_queries import executions
+from adapters.sqlite.order_queries import executions, orders
 from adapters.sqlite.queries import TradeRow
 from domain.facts import OrderChanged, TradeClosed
 from domain.intents import Action, Side
@@ -23,7 +23,7 @@ from tests.sqlite_files import opened, run_sql, write_ledger
 
 READERS: list[Callable[[Path], object]] = [
     queries.closed_trades,
-    queries.intents,
+    orders,
     executions,
     queries.positions,
     queries.summary,
@@ -74,20 +74,20 @@ def test_trades_can_be_asked_for_by_symbol_and_number(path: Path) -> None:
         assert queries.closed_trades(path, "DOGE") == []
 
 
-def test_intents_say_where_their_newest_attempt_stands(path: Path) -> None:
+def test_orders_say_where_every_attempt_stands(path: Path) -> None:
     doge = recorded(intent("DOGE"))
     rejected = with_outcome(doge.order, Rejected(RejectReason.NO_IMMEDIATE_MATCH, "no match"))
+    again = order_for(doge.intent, attempt=2)
     with opened(path) as ledger:
         ledger.commit([doge, OrderChanged(rejected, T0)])
-        [row] = queries.intents(path, "DOGE")
-        assert (row.attempts, row.status, row.status_reason) == (1, "rejected", "no_immediate_match: no match")
-        again = order_for(doge.intent, attempt=2)
+        [row] = orders(path, "DOGE")
+        assert (row.attempt, row.status, row.status_reason) == (1, "rejected", "no_immediate_match: no match")
         ledger.commit([accepted(again, 99)])
-    [row] = queries.intents(path, "DOGE")
-    assert (row.attempts, row.status, row.cloid, row.oid) == (2, "open", again.request.cloid, 99)
-    assert (row.symbol, row.action, row.interval, row.side) == ("DOGE", "OPEN", "1m", "buy")
-    assert [row.action for row in queries.intents(path)] == ["OPEN", "STOP", "OPEN", "OPEN"]
-    assert [row.symbol for row in queries.intents(path, limit=2)] == ["ETH", "DOGE"]
+    told = {row.attempt: row for row in orders(path, "DOGE")}
+    assert (told[1].status, told[2].status, told[2].cloid, told[2].oid) == ("rejected", "open", again.request.cloid, 99)
+    assert (told[2].symbol, told[2].action, told[2].side) == ("DOGE", "OPEN", "buy")
+    assert sorted(row.action for row in orders(path)) == ["OPEN"] * 4 + ["STOP"]
+    assert orders(path, limit=2) == orders(path)[-2:]
 
 
 def test_fills_carry_hash_and_attribution(path: Path) -> None:
