@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from adapters.sqlite import tables
 from adapters.sqlite.file_kinds import LEDGER
 from adapters.sqlite.reading import reading
-from domain.fact_text import decimal_from_text
+from domain.value_text import decimal_from_text
 
 Row = dict[str, Any]
 

@@ -25,8 +25,9 @@ from adapters.sqlite.ledger_identities import broken_identities
 from adapters.sqlite.projections import Projections
 from adapters.sqlite.reading import reading
 from adapters.sqlite.storage_errors import STORAGE_FAULTS, in_storage_words
-from domain.fact_text import FactTextError, fact_from_json
+from domain.fact_text import fact_from_json
 from domain.facts import LedgerFact
+from domain.value_text import ValueTextError
 
 GROUPS = (1, 256)
 """Facts per commit of the two rebuilds: the supervisor's smallest batch and its largest."""
@@ -165,7 +166,7 @@ def _rebuild_problems(stored: sa.Connection, events: int, tell: Tell) -> list[st
         for each in rebuilds:
             each.finish()
         return [problem for each in rebuilds for problem in each.problems(stored)]
-    except FactTextError as e:
+    except ValueTextError as e:
         return [f"ledger_events: {e}: {_BROKEN_CHAIN}"]
     finally:
         for each in rebuilds:
@@ -193,8 +194,8 @@ def _facts(connection: sa.Connection) -> Iterator[LedgerFact]:
     for seq, text in rows:
         try:
             fact = fact_from_json(text)
-        except FactTextError as e:
-            raise FactTextError(f"event {seq} cannot be read: {e}") from e
+        except ValueTextError as e:
+            raise ValueTextError(f"event {seq} cannot be read: {e}") from e
         yield fact
 
 

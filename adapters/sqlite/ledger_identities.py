@@ -9,7 +9,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from adapters.sqlite import order_rows, tables
-from domain.fact_text import decimal_from_text, exact_sum
+from domain.fact_text import exact_sum
 from domain.facts import BORN, FILLS_READ, EvidenceKind
 from domain.fill_chain import Owned, fold
 from domain.fills import FillCause, MatchedVia
@@ -17,6 +17,7 @@ from domain.intents import Action, Side, TimeInForce
 from domain.orders import ZERO, OrderStatus
 from domain.positions import Position, opened_with
 from domain.recent_fills import LATE_MS
+from domain.value_text import decimal_from_text
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000

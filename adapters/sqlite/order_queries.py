@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from adapters.sqlite import tables
 from adapters.sqlite.file_kinds import LEDGER
 from adapters.sqlite.reading import reading
-from domain.fact_text import decimal_from_text
+from domain.value_text import decimal_from_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain.candles import Interval
-from domain.fact_text import decimal_from_text, decimal_text
 from domain.facts import EvidenceRecorded, FillRecorded, FillRevised
 from domain.fills import Fill, FillCause
 from domain.intents import (
@@ -24,6 +23,7 @@ from domain.intents import (
     TriggerKind,
 )
 from domain.orders import Order, OrderStatus
+from domain.value_text import decimal_from_text, decimal_text
 
 Row = dict[str, Any]
 Stored = Mapping[Any, Any]

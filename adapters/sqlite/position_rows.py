@@ -11,11 +11,11 @@ from decimal import Decimal
 from adapters.sqlite.order_rows import Row, Stored
 from domain.confidence import Confidence
 from domain.exits import ExitState
-from domain.fact_text import decimal_from_text, decimal_text
 from domain.facts import DifferenceOpened, FundingRecorded, GapOpened, PositionAdjusted, TradeClosed
 from domain.intents import Side
 from domain.positions import Position
 from domain.risk import RiskState
+from domain.value_text import decimal_from_text, decimal_text
 
 
 def trade_row(fact: TradeClosed) -> Row:

@@ -18,7 +18,6 @@ from adapters.sqlite import order_rows, position_rows, tables
 from adapters.sqlite.order_rows import Row
 from adapters.sqlite.tables import insert_sql, upsert_sql
 from domain.exits import ExitState
-from domain.fact_text import decimal_text
 from domain.facts import (
     AnchorSet,
     CashSet,
@@ -43,6 +42,7 @@ from domain.facts import (
     TradeWithdrawn,
 )
 from domain.orders import Order
+from domain.value_text import decimal_text
 
 _ONCE = {
     table: insert_sql(table)

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from adapters.sqlite import position_rows, tables
 from adapters.sqlite.file_kinds import LEDGER
 from adapters.sqlite.reading import reading
-from domain.fact_text import decimal_from_text, exact_sum
+from domain.fact_text import exact_sum
 from domain.positions import Position
+from domain.value_text import decimal_from_text
 
 
 @dataclass(frozen=True, slots=True)

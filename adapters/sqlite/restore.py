@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from adapters.sqlite import order_rows, position_rows, tables
 from domain.candles import Interval
-from domain.fact_text import decimal_from_text, exact_sum
+from domain.fact_text import exact_sum
 from domain.facts import BookedBefore, LedgerState, PositionAdjusted
 from domain.fills import MatchedVia
 from domain.gating import SIGNAL_FLIP, LastClose
@@ -21,6 +21,7 @@ from domain.intents import OrderIntent
 from domain.orders import ENDED_ORDERS_KEPT, Order
 from domain.recent_fills import LATE_MS, recent_starts
 from domain.risk import RiskState
+from domain.value_text import decimal_from_text
 
 _NAMES_AT_ONCE = 500
 """Fewer than any SQLite takes in one statement."""

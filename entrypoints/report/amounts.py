@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from domain.fact_text import decimal_text
+from domain.value_text import decimal_text
 
 CENT = Decimal("0.01")
 SIGNIFICANT_DIGITS = 7

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from domain.fact_text import decimal_text
 from domain.facts import FillRecorded
 from domain.fills import split_flip
 from domain.positions import Position, Trade, apply_fill
+from domain.value_text import decimal_text
 from entrypoints.report.amounts import money, price
 from entrypoints.report.shapes import ChartMark, ChartTrade, OpenPosition
 from entrypoints.report.tables import net_of, side_word

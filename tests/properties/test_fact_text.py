@@ -16,18 +16,10 @@ from hypothesis import strategies as st
 
 from domain.confidence import Confidence
 from domain.exits import ExitState
-from domain.fact_text import (
-    GENESIS,
-    FactTextError,
-    chained,
-    decimal_from_text,
-    decimal_text,
-    exact_sum,
-    fact_from_json,
-    fact_to_json,
-)
+from domain.fact_text import GENESIS, chained, exact_sum, fact_from_json, fact_to_json
 from domain.facts import CashSet, ExitStateChanged, FillRecorded, LedgerFact
 from domain.fills import FillCause
+from domain.value_text import ValueTextError, decimal_from_text, decimal_text
 from tests.fact_strategies import any_fact
 from tests.ledger_facts import intent, recorded, story, troubles
 
@@ -144,7 +136,7 @@ def test_fills_from_before_they_had_causes_are_read(older: str, cause: FillCause
 
 @pytest.mark.parametrize("older", ['"liquidation":1,', '"liquidation":true,"cause":"order",', '"cause":"magic",'])
 def test_a_fill_with_no_cause_that_we_know_is_no_fact(older: str) -> None:
-    with pytest.raises(FactTextError, match="fill"):
+    with pytest.raises(ValueTextError, match="fill"):
         fact_from_json(fill_text(older))
 
 
@@ -170,7 +162,7 @@ def test_a_fill_with_no_cause_that_we_know_is_no_fact(older: str) -> None:
     ],
 )
 def test_what_is_no_fact_is_refused_with_its_place(text: str, problem: str) -> None:
-    with pytest.raises(FactTextError, match=problem.replace("[", r"\[")):
+    with pytest.raises(ValueTextError, match=problem.replace("[", r"\[")):
         fact_from_json(text)
 
 
