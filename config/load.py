@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.environment import gather, unknown_variables
+from config.environment import gather, looks_like_a_key, unknown_variables
 from config.overrides_watch import OverridesWatch
 from config.settings import (
     GivenSettings,
@@ -16,7 +16,7 @@ from config.settings import (
     risk_layer,
     with_engine_section,
 )
-from config.variables import Mode
+from config.variables import VARIABLES, Mode
 from config.yaml_reader import OverridesParser
 from domain.config_events import OverridesText
 from domain.strategy_config import Place, StrategyBook
@@ -27,11 +27,13 @@ from ports.strategy_config import ConfigError, ConfigProblem, OverridesInvalid
 class Configuration:
     """A start's settings and overrides. `first` and `parser` are what the `StrategyManager` starts from.
 
-    `watch` looks at the overrides file from here on; `given` knows where each setting came from.
+    `watch` looks at the overrides file from here on; `given` knows where each setting came from, and `texts` what was
+    written, of variables that are no secret.
     """
 
     settings: Settings
     given: GivenSettings
+    texts: Mapping[str, str]
     book: StrategyBook
     parser: OverridesParser
     first: OverridesText
@@ -66,7 +68,12 @@ def load_configuration(
     settings, _ = resolve(given, root=root)
     notes = [f"{first.path}: {first.reason}; defaults are in force"] if first.is_absent else []
     warnings = (*unknown_variables(written), *notes, *book.warnings)
-    return Configuration(settings, given, book, parser, first, watch, warnings)
+    texts = {
+        each.name: written[each.name].text
+        for each in VARIABLES
+        if each.name in written and not each.secret and not looks_like_a_key(written[each.name].text)
+    }
+    return Configuration(settings, given, texts, book, parser, first, watch, warnings)
 
 
 def project_root(cwd: Path) -> Path:

@@ -62,6 +62,10 @@ class Settings:
     accept_foreign_orders: bool
     from_store: bool
     decisions_keep: int
+    record: bool
+    sessions_dir: Path
+    sessions_cap_gb: Decimal
+    session_segment_mb: int
     log_level: LogLevel
     log_format: LogFormat
     heartbeat_secs: int
@@ -145,6 +149,7 @@ def resolve(given: GivenSettings, *, root: Path) -> tuple[Settings, list[ConfigP
     chosen["db_path"] = ledger = _path(chosen["db_path"], user_dir / _ledger_name(chosen))
     market = ledger.with_suffix(".market.sqlite") if local else user_dir / f"market-{network.value}.sqlite"
     chosen["market_db_path"] = _path(chosen["market_db_path"], market)
+    chosen["sessions_dir"] = _path(chosen["sessions_dir"], user_dir / "sessions")
     return Settings(**chosen), problems
 
 

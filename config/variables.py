@@ -164,6 +164,16 @@ VARIABLES = (
     ),
     Variable("from_store", _switch("start only symbols whose candles are stored; of the others nothing is asked"), "0"),
     Variable("decisions_keep", _whole(1_000, 1_000_000_000, "newest decisions to keep, in rows"), "1000000"),
+    Variable("record", _switch("record every run, so that it can be replayed"), "1"),
+    Variable("sessions_dir", _text("folder of the recorded sessions"), None, "sessions in the user folder"),
+    Variable(
+        "sessions_cap_gb",
+        _amount("0.001", "1000000", "recorded sessions take at most so many GB; oldest go first"),
+        "5",
+    ),
+    Variable(
+        "session_segment_mb", _whole(1, 1_024, "a session's next file begins after so many MiB, uncompressed"), "64"
+    ),
     Variable("log_level", _word(LogLevel, "least level to log"), "info"),
     Variable("log_format", _word(LogFormat, "auto: text on a terminal, JSON otherwise"), "auto"),
     Variable(

@@ -8,6 +8,7 @@ from entrypoints.gates import GateClosed
 from ports.datasets import DatasetError
 from ports.ledger import LedgerHeld, LedgerRefused, StorageError
 from ports.order_gateway import VenueUnavailable
+from ports.session_errors import SessionError
 from ports.strategy import StrategyFailed, StrategyNotFound
 from ports.strategy_config import ConfigError
 
@@ -35,6 +36,7 @@ _CODE_OF: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (LedgerRefused, ExitCode.REFUSED),
     (StorageError, ExitCode.DATA),
     (DatasetError, ExitCode.DATA),
+    (SessionError, ExitCode.DATA),
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
 )
 """Errors that have a message for the user, most specific first. Any other exception is a bug of ours."""
