@@ -11,18 +11,26 @@ from domain.candles import CandleBatch, CandleWindow, Interval
 from domain.facts import CandlesSkipped, DecisionsRecorded, Fact, LedgerFact
 from ports.candle_history import CandleRevision, CandleStore
 from ports.ledger import DecisionLog, Ledger
+from ports.session_log import NoRecord, SessionLog
 
 
 class Committer:
     """Owns the writer thread. A stalling disk holds up effects, never the loop."""
 
     def __init__(
-        self, ledger: Ledger, decisions: DecisionLog, candles: CandleStore, writer: Executor | None = None
+        self,
+        ledger: Ledger,
+        decisions: DecisionLog,
+        candles: CandleStore,
+        writer: Executor | None = None,
+        record: SessionLog | None = None,
     ) -> None:
-        """`writer` runs one call after another; a thread of its own where none is given."""
+        """`writer` runs one call after another; a thread of its own where none is given. `record` is handed over before
+        each commit, so that of whatever was committed it is on record why."""
         self._ledger = ledger
         self._decisions = decisions
         self._candles = candles
+        self._record = record or NoRecord()
         self._writer = writer or ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-writer")
 
     async def commit(self, facts: Sequence[Fact]) -> None:
@@ -45,11 +53,16 @@ class Committer:
         if batches:
             await asyncio.get_running_loop().run_in_executor(self._writer, self._candles.write, batches)
 
+    async def keep_record(self) -> None:
+        """Hand over what has been recorded."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._record.flush)
+
     def close(self) -> None:
         """Finish what is being written and end the thread. Idempotent."""
         self._writer.shutdown(wait=True)
 
     def _write(self, facts: Sequence[Fact]) -> None:
+        self._record.flush()
         ledger_facts: list[LedgerFact] = []
         decisions: list[DecisionsRecorded] = []
         skipped: list[CandlesSkipped] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from domain.candles import Interval
+from ports.strategy import WARMUP_CANDLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,8 @@ class EngineSettings:
     candle_close_grace_ms: int = 1000
     warms_up_from_history: bool = True
     """Ask for history at start. Off where the candles themselves begin at the anchor (a data set)."""
+    warmup_candles: int = WARMUP_CANDLES
+    """Fewer than usual only where there are no more: a short recording of somebody else's."""
     from_store: bool = False
     """Start only symbols whose candles are stored; of the others nothing is asked of the venue."""
     accepts_foreign_orders: bool = False

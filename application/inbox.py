@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from domain.config_events import OverridesText
@@ -42,7 +43,9 @@ class InboxCounts:
 class Inbox:
     """One reader (the engine's task), any number of writers on the same loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_dropped: Callable[[Event], None] = lambda _: None) -> None:
+        """`on_dropped` hears of each event that gave way to a newer one."""
+        self._on_dropped = on_dropped
         self._account: deque[Event] = deque()
         self._operator: deque[Event] = deque()
         self._timer_waits = False
@@ -103,6 +106,7 @@ class Inbox:
         for waiting in self._market:
             if _supersedes(newest, waiting):
                 self._market.remove(waiting)
+                self._on_dropped(waiting)
                 self.counts.conflated += 1
                 return
 

@@ -66,7 +66,15 @@ class MarketDesk:
             streamed=settings.candles_streamed,
         )
         self.watchlist = Watchlist(universe, settings.named, settings.top)
-        self.warm_up = WarmUp(universe, settings.interval, self.hub, strategy, overview, from_store=settings.from_store)
+        self.warm_up = WarmUp(
+            universe,
+            settings.interval,
+            self.hub,
+            strategy,
+            overview,
+            from_store=settings.from_store,
+            warmup_candles=settings.warmup_candles,
+        )
         self._exit_candles = _exit_candles(settings, universe, self.hub)
         self._streamed: WatchMarket | None = None
         self._may_watch = False

@@ -16,6 +16,7 @@ from application.committer import Committer
 from application.effect_runner import EFFECT_TASKS, EffectRunner
 from application.engine import UnifiedEngine
 from application.inbox import Inbox
+from application.recorder import Recorder
 from application.step import Step
 from domain.effects import Effect, SubmitOrder
 from domain.events import Event, OrderOutcome, Recovered, TimerFired
@@ -26,12 +27,16 @@ from ports.clock import Clock
 from ports.ledger import Ledger
 from ports.market_feed import MarketFeed
 from ports.overrides import OverridesSource
+from ports.session_log import NoRecord
 
 TIMER_S = 0.2
 """Longest wait until the engine looks at the time; an idle look costs about one wake-up."""
 
 CONFIG_POLL_S = 0.3
 """How often the overrides file is looked at: with one second of settling, an edit is in force within three."""
+
+RECORD_S = 1.0
+"""How long what needed no commit may wait until it is out of our hands. What a decision used never waits."""
 
 BATCH_LIMIT = 256
 """Events taken before their facts are committed together."""
@@ -58,18 +63,20 @@ class Supervisor:
         on_heartbeat: Callable[[], None],
         heartbeat_s: float,
         companions: Mapping[str, Companion] | None = None,
+        recorder: Recorder | None = None,
         *,
         timer_s: float = TIMER_S,
         config_poll_s: float = CONFIG_POLL_S,
     ) -> None:
-        """`companions` run as long as the intake does."""
+        """`companions` run as long as the intake does. Without a `recorder` nothing is recorded."""
         self._engine = engine
         self._clock = clock
         self._feed = feed
         self._account = account
         self._ledger = ledger
         self._committer = committer
-        self._inbox = Inbox()
+        self._recorder = recorder or Recorder(NoRecord())
+        self._inbox = Inbox(self._recorder.dropped)
         self._runner = make_runner(self._inbox.put)
         self._overrides = overrides
         self._on_step = on_step
@@ -99,6 +106,7 @@ class Supervisor:
                         ("overrides", self._watch_overrides),
                         ("history", self._runner.fetch_history),
                         ("candle store", self._runner.store_candles),
+                        ("record", self._keep_record),
                         ("heartbeat", self._beat),
                         *self._companions_at_work(),
                     )
@@ -111,6 +119,7 @@ class Supervisor:
                 self._inbox.wake()
                 await engine
             await self._drain(effects)
+        self._recorder.ended("stopped", self._seq, self._ledger.digest())
 
     # ── start and stop ───────────────────────────────────────────────────────────────────────
 
@@ -158,7 +167,9 @@ class Supervisor:
         for event in events:
             self._seq += 1
             self._last_ms = max(self._last_ms, self._clock.now_ms())
+            self._recorder.taken(self._seq, self._last_ms, event)
             step = self._engine.handle(self._seq, self._last_ms, event)
+            self._recorder.stepped(step)
             if step.facts or step.effects:
                 facts += step.facts
                 wanted += step.effects
@@ -209,6 +220,11 @@ class Supervisor:
             look = self._overrides.poll(self._clock.monotonic_ms())
             if look is not None:
                 self._inbox.put(look)
+
+    async def _keep_record(self) -> None:
+        while True:
+            await asyncio.sleep(RECORD_S)
+            await self._committer.keep_record()
 
     async def _beat(self) -> None:
         while True:

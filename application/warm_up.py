@@ -42,6 +42,7 @@ class WarmUp:
         overview: MarketOverview,
         *,
         from_store: bool = False,
+        warmup_candles: int = WARMUP_CANDLES,
     ) -> None:
         """`from_store`: a history of which nothing is stored is not asked of the venue."""
         self._universe = universe
@@ -50,6 +51,7 @@ class WarmUp:
         self._strategy = strategy
         self._overview = overview
         self._from_store = from_store
+        self._enough = warmup_candles
         self._anchors: dict[str, int] = {}
         self._watched: tuple[str, ...] = ()
         self._awaited: set[str] = set()
@@ -94,7 +96,7 @@ class WarmUp:
     def take_candles(self, candles: CandleBatch) -> BoolColumn:
         """Count these candles; True where the symbol is warm and has not decided on this candle before."""
         self._seen[candles.ids] += 1
-        warm = self._seen[candles.ids] > WARMUP_CANDLES
+        warm = self._seen[candles.ids] > self._enough
         decide: BoolColumn = warm & (self._decided[candles.ids] < candles.open_ms)
         self._decided[candles.ids[decide]] = candles.open_ms  # a rebuilt symbol is offered its last candle again
         return decide
@@ -148,8 +150,8 @@ class WarmUp:
 
     def _problem(self, window: CandleWindow) -> str:
         """Why indicators cannot start from this history, empty when they can."""
-        if len(window) <= WARMUP_CANDLES:
-            return f"{len(window)} candles, {WARMUP_CANDLES + 1} needed"
+        if len(window) <= self._enough:
+            return f"{len(window)} candles, {self._enough + 1} needed"
         if (np.diff(window.open_ms) != self._interval.ms).any():
             return "the history has a hole or is out of order"
         return ""
@@ -185,7 +187,7 @@ class WarmUp:
         """Ask for a symbol's candles from its anchor on, or from a fresh one where it has none or too old a one."""
         interval = self._interval
         newest_ms = interval.open_of(step.at_ms)
-        fresh_ms = newest_ms - (WARMUP_CANDLES + HISTORY_MARGIN_CANDLES) * interval.ms
+        fresh_ms = newest_ms - (self._enough + HISTORY_MARGIN_CANDLES) * interval.ms
         anchor_ms = self._anchors.get(symbol, fresh_ms)
         if anchor_ms < newest_ms - ANCHOR_MAX_CANDLES * interval.ms:
             anchor_ms = fresh_ms
@@ -195,7 +197,7 @@ class WarmUp:
         """Where no history is loaded, a symbol's state is built from the candles that warmed it up."""
         if not self._cold:
             return
-        for place in np.flatnonzero(self._seen[candles.ids] == WARMUP_CANDLES).tolist():
+        for place in np.flatnonzero(self._seen[candles.ids] == self._enough).tolist():
             symbol_id = int(candles.ids[place])
-            self._strategy.rebuild(symbol_id, self._hub.window(symbol_id, candles.open_ms, WARMUP_CANDLES))
+            self._strategy.rebuild(symbol_id, self._hub.window(symbol_id, candles.open_ms, self._enough))
             self._cold -= 1

@@ -33,6 +33,8 @@ class Watchlist:
         self._volume: FloatColumn = np.full(len(universe), np.nan)
         self.members: BoolColumn = self._named & (top is None)
         """True for symbols that may be entered."""
+        self._ranked: list[str] | None = None
+        """Members, most traded first; None until somebody asks after volumes have come."""
 
     @property
     def waits_for_volumes(self) -> bool:
@@ -45,6 +47,7 @@ class Watchlist:
     def take_volumes(self, heard: VolumesHeard) -> bool:
         """Rank anew; True if somebody came or went. A volume that is not known counts as none."""
         self._volume[heard.ids] = heard.day_notional_usd
+        self._ranked = None
         before = self.members.copy()
         gone = [place for symbol in heard.delisted if (place := self._universe.find(symbol)) is not None]
         self._named[gone] = False
@@ -59,8 +62,9 @@ class Watchlist:
         first = sorted({symbol for symbol in held if symbol in self._universe})
         if BTC in self._universe:
             first.append(BTC)
-        members = [self._universe.symbols[place] for place in self._ranking() if self.members[place]]
-        return tuple(dict.fromkeys((*first, *members)))
+        if self._ranked is None:
+            self._ranked = [self._universe.symbols[place] for place in self._ranking() if self.members[place]]
+        return tuple(dict.fromkeys((*first, *self._ranked)))
 
     def _ranking(self) -> list[int]:
         """All symbols, most traded first; in the universe's order where volumes are equal or not known."""

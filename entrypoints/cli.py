@@ -24,7 +24,9 @@ _SECTIONS = {
         "show-fills": "Executions of a ledger, and whose they are.",
         "explain": "One fill, order, intent or trade, back to the candle and the config behind it.",
         "why": "The last decisions on a symbol: every gate with its value and threshold.",
+        "replay": "A recorded session once more: exactly as it was, or with another config.",
         "show-config": "Every setting and override in force, and where it comes from.",
+        "sessions": "Recorded sessions: list, show, verify, prune, export, import.",
     },
     "Try": {
         "venue": "Run a local venue that speaks Hyperliquid's protocol, with toy money.",

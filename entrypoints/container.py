@@ -13,7 +13,6 @@ Hyperliquid is its main or test network, or a local venue that speaks the same w
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -34,6 +33,7 @@ from application.effect_runner import EffectRunner
 from application.engine import UnifiedEngine
 from application.engine_settings import EngineSettings
 from application.fetch_queue import FetchQueue
+from application.recorder import Recorder
 from application.strategy_manager import StrategyManager
 from application.supervisor import Companion, Supervisor
 from config.load import Configuration
@@ -45,6 +45,7 @@ from domain.instruments import Instrument, Universe
 from entrypoints.gates import GateClosed
 from entrypoints.paths import decisions_path
 from entrypoints.pauses import Pauses
+from entrypoints.recording import open_record, session_name
 from entrypoints.rows import Row, dry_live_row, exchange_rules, live_row, paper_row, watch_what_fits
 from entrypoints.screen import Screen
 from entrypoints.venue_connection import VenueConnection
@@ -52,6 +53,7 @@ from ports.candle_history import CandleStore
 from ports.datasets import CandleSet, FundingSet
 from ports.ledger import DecisionLog, Ledger
 from ports.order_encoder import OrderEncoder
+from ports.session_log import SessionLog
 from ports.strategy import Strategy
 from ports.strategy_config import StrategyConfigParser
 
@@ -90,7 +92,7 @@ def _series_strategy(name: str, candles: CandleSet, manager: StrategyManager) ->
     return DataFrameStrategy(name, lookback=USER_LOOKBACK_CANDLES)
 
 
-def _worker(name: str, deadline_ms: int) -> DataFrameWorker | None:
+def worker_of(name: str, deadline_ms: int) -> DataFrameWorker | None:
     """The worker of a user's strategy; our own needs none."""
     if name == MEI_ALPHA_V1:
         return None
@@ -117,7 +119,7 @@ class BacktestContainer(containers.DeclarativeContainer):
     universe = providers.Singleton(Universe, inputs.provided.instruments)
     manager = providers.Singleton(StrategyManager, inputs.provided.parser, inputs.provided.first_look)
     strategy = providers.Singleton(_series_strategy, inputs.provided.strategy, inputs.provided.candles, manager)
-    worker = providers.Singleton(_worker, inputs.provided.strategy, inputs.provided.strategy_deadline_ms)
+    worker = providers.Singleton(worker_of, inputs.provided.strategy, inputs.provided.strategy_deadline_ms)
     engine_settings = providers.Singleton(
         EngineSettings,
         account=BACKTEST_ACCOUNT,
@@ -168,15 +170,16 @@ def _row(
     connection: VenueConnection,
     manager: StrategyManager,
     engine: UnifiedEngine,
+    recorder: Recorder,
     pauses: Pauses,
 ) -> Row:
     match settings.mode:
         case Mode.PAPER:
-            return paper_row(settings, connection, manager, engine)
+            return paper_row(settings, connection, manager, engine, recorder)
         case Mode.DRY_LIVE:
-            return dry_live_row(settings, connection, engine)
+            return dry_live_row(settings, connection, engine, recorder)
         case Mode.LIVE:
-            return live_row(settings, connection, engine, pauses)
+            return live_row(settings, connection, engine, recorder, pauses)
 
 
 def _encoder(settings: Settings, connection: VenueConnection) -> OrderEncoder | None:
@@ -188,7 +191,7 @@ def _encoder(settings: Settings, connection: VenueConnection) -> OrderEncoder | 
     return ActionEncoder(connection.universe, connection.asset_of, settings.vault_address)
 
 
-def _stream_strategy(name: str) -> Strategy:
+def stream_strategy(name: str) -> Strategy:
     if name == MEI_ALPHA_V1:
         import_lean_talib()
         from adapters.strategies.mei_alpha_v1 import MeiAlphaV1
@@ -232,10 +235,9 @@ def _ledger(settings: Settings) -> Ledger:
     return SqliteLedger(settings.db_path, identity, created_ms=created_ms, chance=random.SystemRandom())
 
 
-def _decision_log(settings: Settings) -> DecisionLog:
+def _decision_log(settings: Settings, session: str) -> DecisionLog:
     from adapters.sqlite.decision_log import SqliteDecisionLog
 
-    session = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
     return SqliteDecisionLog(decisions_path(settings), settings.decisions_keep, session)
 
 
@@ -259,12 +261,15 @@ class DaemonParts:
     candles: CandleStore
     worker: DataFrameWorker | None
     row: Row
+    session: str
+    record: SessionLog
 
     async def close(self) -> None:
         """Let go of everything, storage last."""
         if self.worker is not None:
             await self.worker.close()
         self.committer.close()
+        self.record.close("stopped")
         self.candles.close()
         await self.row.close()
         self.decisions.close()
@@ -330,20 +335,24 @@ class DaemonContainer(containers.DeclarativeContainer):
     ledger = providers.Singleton(_ledger, settings)
     universe = connection.provided.universe
     manager = providers.Singleton(StrategyManager, configuration.provided.parser, configuration.provided.first)
-    strategy = providers.Singleton(_stream_strategy, settings.strategy)
-    worker = providers.Singleton(_worker, settings.strategy, settings.strategy_deadline_ms)
+    strategy = providers.Singleton(stream_strategy, settings.strategy)
+    worker = providers.Singleton(worker_of, settings.strategy, settings.strategy_deadline_ms)
+    engine_settings = providers.Singleton(_engine_settings, settings)
     engine = providers.Singleton(
         UnifiedEngine,
-        providers.Singleton(_engine_settings, settings),
+        engine_settings,
         universe,
         strategy,
         manager,
         providers.Singleton(_encoder, settings, connection),
     )
-    row = providers.Singleton(_row, settings, connection, manager, engine, pauses)
-    decisions = providers.Singleton(_decision_log, settings)
+    session = providers.Singleton(session_name)
+    record = providers.Singleton(open_record, session, configuration, connection, engine_settings)
+    recorder = providers.Singleton(Recorder, record)
+    row = providers.Singleton(_row, settings, connection, manager, engine, recorder, pauses)
+    decisions = providers.Singleton(_decision_log, settings, session)
     candles = providers.Singleton(_candle_store, settings, universe)
-    committer = providers.Singleton(Committer, ledger, decisions, candles)
+    committer = providers.Singleton(Committer, ledger, decisions, candles, record=record)
     sources = providers.Singleton(CandleSources, committer, row.provided.history, connection.provided.clock)
     fetches = providers.Singleton(FetchQueue)
     screen = providers.Singleton(Screen, engine, sources, connection.provided.budget)
@@ -361,6 +370,7 @@ class DaemonContainer(containers.DeclarativeContainer):
         screen.provided.heartbeat,
         settings.heartbeat_secs,
         providers.Singleton(_companions, row, connection, engine, sources, fetches, pauses),
+        recorder,
         timer_s=pauses.provided.timer_s,
         config_poll_s=pauses.provided.config_poll_s,
     )
@@ -376,4 +386,6 @@ class DaemonContainer(containers.DeclarativeContainer):
         committer=committer,
         supervisor=supervisor,
         row=row,
+        session=session,
+        record=record,
     )

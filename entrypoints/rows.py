@@ -34,6 +34,7 @@ from entrypoints.venue_connection import VenueConnection
 from ports.account import Account
 from ports.alerts import Alerts
 from ports.candle_history import CandleHistory
+from ports.feed_log import FeedLog
 from ports.market_feed import MarketFeed
 from ports.order_gateway import OrderGateway
 from ports.strategy_config import ConfigError, ConfigProblem
@@ -57,7 +58,13 @@ class Row:
     close: Callable[[], Awaitable[None]] = _hold_nothing
 
 
-def paper_row(settings: Settings, connection: VenueConnection, manager: StrategyManager, engine: UnifiedEngine) -> Row:
+def paper_row(
+    settings: Settings,
+    connection: VenueConnection,
+    manager: StrategyManager,
+    engine: UnifiedEngine,
+    log: FeedLog,
+) -> Row:
     """Public data, and an account that only this process knows."""
     from adapters.hyperliquid.funding import FundingRates, read_rates
     from adapters.sim.exchange import SimExchange
@@ -65,7 +72,7 @@ def paper_row(settings: Settings, connection: VenueConnection, manager: Strategy
     from adapters.sim.paper_desk import PaperDesk
 
     alerts = LoggedAlerts()
-    feed = _feed(settings, connection, engine, alerts, None, _nothing_happened)
+    feed = _feed(settings, connection, engine, alerts, None, _nothing_happened, log)
     history = HyperliquidHistory(connection.info, connection.universe, connection.clock, connection.skew)
     rates = FundingRates(lambda: read_rates(connection.info), connection.clock, alerts)
     state_path = exchange_path(settings)
@@ -80,7 +87,7 @@ def paper_row(settings: Settings, connection: VenueConnection, manager: Strategy
     return Row(desk, desk, desk, account_watch, history, alerts, companions)
 
 
-def dry_live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEngine) -> Row:
+def dry_live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEngine, log: FeedLog) -> Row:
     """Everything as in live, up to the last step: no signer is made, and nothing here can send."""
     from adapters.hyperliquid.account import HyperliquidAccount
     from adapters.hyperliquid.dry_gateway import DryGateway
@@ -92,7 +99,7 @@ def dry_live_row(settings: Settings, connection: VenueConnection, engine: Unifie
     account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
     catch_up = CatchUp(account, engine)
     account_watch = AccountWatch(account, catch_up, connection.clock)
-    feed = _feed(settings, connection, engine, alerts, user, catch_up)
+    feed = _feed(settings, connection, engine, alerts, user, catch_up, log)
     history = HyperliquidHistory(connection.info, connection.universe, connection.clock, connection.skew)
     would = LineFile(would_path(settings))
     gateway = DryGateway(ActionEncoder(connection.universe, connection.asset_of), would.write)
@@ -109,6 +116,7 @@ def live_row(
     settings: Settings,
     connection: VenueConnection,
     engine: UnifiedEngine,
+    log: FeedLog,
     pauses: Pauses = USUAL,
 ) -> Row:
     """Orders are signed and sent."""
@@ -128,7 +136,7 @@ def live_row(
     account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
     catch_up = CatchUp(account, engine)
     account_watch = AccountWatch(account, catch_up, connection.clock, pauses.account_look_s)
-    feed = _feed(settings, connection, engine, alerts, user, catch_up)
+    feed = _feed(settings, connection, engine, alerts, user, catch_up, log)
     history = HyperliquidHistory(connection.info, connection.universe, connection.clock, connection.skew)
     gateway = HyperliquidGateway(
         connection.transport,
@@ -237,6 +245,7 @@ def _feed(
     alerts: Alerts,
     user: str | None,
     catch_up: Callable[[], Awaitable[Sequence[Event]]],
+    log: FeedLog,
 ) -> HyperliquidFeed:
     wanted = FeedSettings(
         bbo=settings.ws_enable_bbo,
@@ -260,6 +269,7 @@ def _feed(
             connection.chance,
             connection.skew,
             connection.sockets(round(settings.ws_rest_ms / settings.time_scale)),
+            log,
         )
     except TooManySubscriptions as error:
         raise ConfigError([ConfigProblem(Place("environment"), "AI_QUANT_SYMBOLS", str(error))]) from error

@@ -151,15 +151,15 @@ class Screen:
         self._note_equity()
         analyses = record.analyses
         quiet: dict[str, int] = {}
-        for place, symbol in enumerate(record.symbols):
-            if analyses.signal[place] == Signal.NEUTRAL:
-                gate = analyses.first_no[place]
+        tells_all = log.isEnabledFor(logging.DEBUG)
+        opinions = zip(record.symbols, analyses.signal.tolist(), analyses.first_no.tolist(), strict=True)
+        for place, (symbol, signal, gate) in enumerate(opinions):
+            if not signal:  # neutral
                 name = analyses.gate_names[gate] if gate != NO_GATE else "none"
                 quiet[name] = quiet.get(name, 0) + 1
-                log.debug(
-                    "decision",
-                    extra={"symbol": symbol, "verdict": Verdict.NO_SIGNAL.name, "gate": name, "seq": record.seq},
-                )
+                if tells_all:
+                    extra = {"symbol": symbol, "verdict": Verdict.NO_SIGNAL.name, "gate": name, "seq": record.seq}
+                    log.debug("decision", extra=extra)
                 continue
             refusal = first_refusal(record.entry_gates.get(place, []))
             fields: dict[str, object] = {

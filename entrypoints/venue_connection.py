@@ -13,6 +13,7 @@ from adapters.hyperliquid.endpoints import MAINNET, TESTNET, Endpoint, local_end
 from adapters.hyperliquid.http_pool import RequestsTransport
 from adapters.hyperliquid.key_watch import KeyWatch
 from adapters.hyperliquid.keys import AgentKey, load_agent_key
+from adapters.hyperliquid.recorded_http import RecordedHttp
 from adapters.hyperliquid.rest import InfoClient
 from adapters.hyperliquid.sockets import WebSocketTransport
 from adapters.hyperliquid.transport import HttpTransport, SocketTransport
@@ -71,6 +72,8 @@ class VenueConnection:
     """What opens WebSockets, by the rest between two reads (ms); None: the network."""
     chance: random.Random = field(default_factory=random.Random)
     """What jitters the feed's reconnects."""
+    exchanges: RecordedHttp | None = None
+    """The transport's record; None where its requests are not recorded."""
 
     @property
     def account_address(self) -> str:
@@ -121,7 +124,7 @@ async def _connected(
 ) -> VenueConnection:
     endpoint = endpoint_of(settings, child)
     clock: Clock = SystemClock() if local is None else local.clock()
-    transport = RequestsTransport(endpoint.url)
+    transport = RecordedHttp(RequestsTransport(endpoint.url), clock)
     try:
         budget = WeightBudget(clock, per_minute=PLANNED_WEIGHT if child is None else LOCAL_WEIGHT)
         sentinel = DriftSentinel(LoggedAlerts(), drift_path(settings))
@@ -139,6 +142,7 @@ async def _connected(
             markets.listed,
             local=local,
             child=child,
+            exchanges=transport,
         )
         # Before any candle is asked for: a clock of ours that is ahead would take a running one for a closed one.
         connection.skew.learn(*(await look_at_clock(info, clock)).bounds_ms)

@@ -1,7 +1,9 @@
 """Hyperliquid's streams as a `MarketFeed`: a few sessions, each with a socket of its own, and one reader.
 
-    socket ─▶ decode ─▶ WsSession ─▶ account lane (a queue, nothing is ever dropped) ─┐
-                                 └─▶ market slice (the newest wins)                  ─┴─▶ events()
+    socket ─▶ decode ─▶ WsSession ─▶ account (a queue, nothing is ever dropped) ─┐
+                                 └─▶ market slice (the newest wins)             ─┴─▶ events()
+
+What frames mean is the frame desk's to say (`frame_desk`); here is what waits, connects and tells.
 
 Which candle streams run is told in order with the market's own events: none at the start, one when the venue has
 acknowledged it, none of a connection once that is lost.
@@ -13,29 +15,19 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 
-from adapters.hyperliquid.account_lane import ACCOUNT_CHANNELS, AccountLane
+from adapters.hyperliquid.account_lane import ACCOUNT_CHANNELS
 from adapters.hyperliquid.catching_up import CatchUp
 from adapters.hyperliquid.feed_counts import FeedCounts
 from adapters.hyperliquid.feed_settings import FeedSettings
-from adapters.hyperliquid.heard import (
-    BboHeard,
-    CandleHeard,
-    Drifted,
-    FillsHeard,
-    FundingsHeard,
-    Heard,
-    LedgerHeard,
-    MidsHeard,
-    OrderUpdatesHeard,
-    TradesHeard,
-    UserEventsHeard,
-)
+from adapters.hyperliquid.frame_desk import FrameDesk
+from adapters.hyperliquid.heard import BboHeard, CandleHeard, Drifted, Heard, MidsHeard
 from adapters.hyperliquid.key_watch import KeyWatch, Sentinel
 from adapters.hyperliquid.line_reports import LineReport, report_of
 from adapters.hyperliquid.lines import ConnectTurns, Line
 from adapters.hyperliquid.market_lines import MarketLines
-from adapters.hyperliquid.market_slice import CandleStream, MarketEvent, MarketSlice
+from adapters.hyperliquid.market_slice import CandleStream, MarketEvent
 from adapters.hyperliquid.session import Phase, WsSession
 from adapters.hyperliquid.subscriptions import (
     ALL_MIDS,
@@ -48,12 +40,12 @@ from adapters.hyperliquid.subscriptions import (
     market_subscriptions,
 )
 from adapters.hyperliquid.transport import SocketTransport
-from adapters.hyperliquid.wire_frames import decode_frame
 from domain.candles import Interval
 from domain.events import Event
 from domain.instruments import Universe
 from ports.alerts import Alerts
 from ports.clock import Clock
+from ports.feed_log import FeedLog, NoFeedLog
 
 __all__ = ["FeedSettings", "HyperliquidFeed"]
 
@@ -74,11 +66,13 @@ class HyperliquidFeed:
         chance: random.Random,
         skew_ms: Callable[[], int] = lambda: 0,
         market_transport: SocketTransport | None = None,
+        log: FeedLog | None = None,
     ) -> None:
         """`catch_up` tells what happened to the account since it was asked last; it may raise `VenueUnavailable`.
 
         `skew_ms` tells how far the venue's time is ahead of `clock`, as far as anybody knows. `market_transport` is for
-        the market's connections, where they are read at another pace than the account's.
+        the market's connections, where they are read at another pace than the account's. `log` is where everything is
+        noted that a replay has to do again.
         """
         self._universe = universe
         self._interval = interval
@@ -101,7 +95,15 @@ class HyperliquidFeed:
             connections_limit=MAX_CONNECTIONS - len(self._account_lines),
             first_number=len(self._account_lines),
         )
-        self._market = MarketSlice(universe, interval, settings.ahead_limit_ms, settings.exit_interval)
+        self._desk = FrameDesk(
+            universe,
+            interval,
+            settings.exit_interval,
+            settings.ahead_limit_ms,
+            self._user,
+            log or NoFeedLog(),
+            self,
+        )
         self._wanted: dict[str, Subscription] = {}
         self._ended_slices: deque[MarketEvent] = deque()
         """What is to be read next of the market. It grows by a slice each time that candle streams stop, no faster."""
@@ -117,13 +119,10 @@ class HyperliquidFeed:
             max_ms=settings.catch_up_max_ms,
             gap_ms=settings.catch_up_gap_ms,
         )
-        self.counts = FeedCounts(market=self._market.counts, catch_up=self._catching_up.counts)
-        self._account = AccountLane(
-            self._user, sentinel, alerts, self.counts, self._catching_up.ask_soon, self._wake.set
-        )
+        self.counts = FeedCounts(market=self._desk.counts, catch_up=self._catching_up.counts)
+        self._account_news: deque[Event] = deque()
+        """What nobody has read yet of the account."""
         self._told: set[str] = set()
-        self._decoded_ms = 0
-        """When the frame that is delivered was decoded, a moment ago."""
         self._tasks: list[asyncio.Task[None]] = []
         self._was_told_whom_to_watch = self._was_read = self._is_running = False
         most = len(universe) if settings.watched is None else min(settings.watched, len(universe))
@@ -180,14 +179,14 @@ class HyperliquidFeed:
         wanted = self._fitting(symbols, exit_symbols)
         before, self._wanted = self._wanted, {each.key: each for each in wanted}
         self._was_told_whom_to_watch = True
-        self._market.watch(symbols)
+        self._desk.watch(symbols)
         if not self._was_read:
             self._market_lines.lay_out(wanted)
             return
         gone = [each for each in before.values() if each.key not in self._wanted]
-        self._end_slice_with(self._market.stopped(_candle_streams(gone)))
+        self._end_slice_with(self._desk.stopped(_candle_streams(gone)))
         coming = [each for each in wanted if each.key not in before]
-        self._end_slice_with(self._market.not_running(_candle_streams(coming)))
+        self._end_slice_with(self._desk.not_running(_candle_streams(coming)))
         new = self._market_lines.change(wanted)
         if self._is_running:
             self._tasks += [self._follow(line) for line in new]
@@ -202,8 +201,8 @@ class HyperliquidFeed:
         if not self._was_told_whom_to_watch:
             self.watch(self._universe.symbols, ())
         self._was_read = self._is_running = True
-        self._account.started_ms = self._clock.now_ms()
-        self._end_slice_with(self._market.not_running(_candle_streams(self._wanted.values())))
+        self._desk.begin(self._clock.now_ms())
+        self._end_slice_with(self._desk.not_running(_candle_streams(self._wanted.values())))
         self._tasks += [self._follow(line) for line in self._lines]
         if self._account_lines:
             self._tasks.append(self._task("feed catch-up", self._catching_up.follow()))
@@ -217,9 +216,9 @@ class HyperliquidFeed:
                         raise AssertionError(f"{task.get_name()} ended on its own")
                 if self._slice_is_due:
                     self._slice_is_due = False
-                    self._ended_slices += self._market.take()
-                while self._account.waiting or self._ended_slices:
-                    yield self._account.waiting.popleft() if self._account.waiting else self._ended_slices.popleft()
+                    self._ended_slices += self._desk.take()
+                while self._account_news or self._ended_slices:
+                    yield self._account_news.popleft() if self._account_news else self._ended_slices.popleft()
         finally:
             self._is_running = False
             if self._slice_timer is not None:
@@ -261,7 +260,8 @@ class HyperliquidFeed:
 
     def _line(self, number: int, subscriptions: Sequence[Subscription], transport: SocketTransport) -> Line:
         session = WsSession(subscriptions, self._settings.rules, self._chance, self._budget, self._room)
-        return Line(number, session, transport, self._turns, self._clock, self._decode, self)
+        decode = partial(self._decode, number)
+        return Line(number, session, transport, self._turns, self._clock, decode, self)
 
     def _follow(self, line: Line) -> asyncio.Task[None]:
         return self._task(f"feed {line.number}", line.follow())
@@ -271,9 +271,8 @@ class HyperliquidFeed:
         task.add_done_callback(lambda _: self._wake.set())
         return task
 
-    def _decode(self, raw: str) -> Heard:
-        self._decoded_ms = now_ms = self._clock.now_ms()
-        heard = decode_frame(raw, self._universe, self._user, now_ms)
+    def _decode(self, line: int, raw: str) -> Heard:
+        heard = self._desk.decode(line, raw, self._clock.now_ms())
         self._key_watch.look(heard, raw)
         return heard
 
@@ -284,16 +283,22 @@ class HyperliquidFeed:
         if any(each.key in keys for each in self._account_streams):
             self._catching_up.ask_now()
         running = [self._wanted[key] for key in keys if key in self._wanted]
-        self._market.started(_candle_streams(running))
+        self._desk.started(_candle_streams(running))
         if any(each.kind == ALL_MIDS for each in running):
-            self._market.mids_began()
+            self._desk.mids_began()
         self._expect_slice()
 
     def stopped(self, keys: tuple[str, ...], silent_ms: int) -> None:
         """Note that these streams run no longer. Of those that are not wanted any more it was told already."""
         ended = [self._wanted[key] for key in keys if key in self._wanted]
         in_market_ms = round(silent_ms * self._settings.pace)
-        self._end_slice_with(self._market.stopped(_candle_streams(ended), in_market_ms))
+        self._end_slice_with(self._desk.stopped(_candle_streams(ended), in_market_ms))
+
+    def opened(self, line: int) -> None:
+        self._desk.note_line(line, "opened")
+
+    def lost(self, line: int, why: str) -> None:
+        self._desk.note_line(line, "lost", why)
 
     def tell(self, code: str, text: str) -> None:
         """Tell the operator: once of what goes on and on, each time of what happens to a stream."""
@@ -304,49 +309,54 @@ class HyperliquidFeed:
         self._alerts.send(code, text)
 
     def deliver(self, heard: Heard, raw: str, *, is_backlog: bool) -> None:
-        """Turn one frame into events."""
+        """Let the frame that was decoded a moment ago count."""
         match heard:
-            case BboHeard():
-                if not self._market.quote(heard, self._decoded_ms):
-                    self.tell("venue_time_ahead", f"{heard.coin} is quoted at {heard.venue_ms}: check the clock")
+            case BboHeard() | CandleHeard():
+                self._desk.deliver(is_backlog=is_backlog)
                 if self._slice_timer is None:
                     self._expect_slice()
-            case CandleHeard():
-                if not self._market.candle(heard, self._decoded_ms):
-                    self.tell("venue_time_ahead", f"{heard.coin} has a candle of {heard.open_ms}: check the clock")
-                if self._slice_timer is None:
-                    self._expect_slice()
-            case MidsHeard(mids=mids):
-                self._market.mids(mids, self._decoded_ms + self._skew_ms())
+            case MidsHeard():
+                self._desk.set_skew(self._skew_ms())
+                self._desk.deliver(is_backlog=is_backlog)
                 self._expect_slice()
-            case TradesHeard():
-                self._note_trades(heard)
-            case FillsHeard() | FundingsHeard() | LedgerHeard() | OrderUpdatesHeard() | UserEventsHeard():
-                self._account.take(heard, raw, is_backlog=is_backlog)
-            case Drifted(channel=channel, problem=problem):
-                self.counts.drifted += 1
-                self._sentinel.note(channel, raw, problem)
-                if channel in ACCOUNT_CHANNELS:
-                    self._catching_up.ask_soon()
             case _:
-                pass
+                self._put_account(self._desk.deliver(is_backlog=is_backlog))
 
-    def _note_trades(self, heard: TradesHeard) -> None:
-        newest_ms = max((trade.time_ms for trade in heard.trades), default=0)
-        if newest_ms <= self._clock.now_ms() + self._settings.ahead_limit_ms:
-            self._market.stamp(newest_ms)
+    # ── what the desk says ───────────────────────────────────────────────────────────────────────
+
+    def ask_soon(self) -> None:
+        self._catching_up.ask_soon()
+
+    def foreign(self, where: str, raw: str) -> None:
+        self.counts.foreign_users += 1
+        self._sentinel.note(where, raw, "about another user")
+
+    def drifted(self, heard: Drifted, raw: str) -> None:
+        self.counts.drifted += 1
+        self._sentinel.note(heard.channel, raw, heard.problem)
+        if heard.channel in ACCOUNT_CHANNELS:
+            self._catching_up.ask_soon()
+
+    # ── what catching up says ────────────────────────────────────────────────────────────────────
 
     def caught_up(self, events: Sequence[Event]) -> None:
         self._told.discard("account_not_caught_up")
-        self._account.put(events)
+        self._put_account(events)
 
     def not_caught_up(self, why: str) -> None:
         self.tell("account_not_caught_up", f"what happened to the account is not known yet: {why}")
 
+    def _put_account(self, events: Sequence[Event]) -> None:
+        if events:
+            self._account_news += events
+            self.counts.account_events += len(events)
+            self.counts.account_waiting_max = max(self.counts.account_waiting_max, len(self._account_news))
+            self._wake.set()
+
     # ── slices ───────────────────────────────────────────────────────────────────────────────────
 
     def _expect_slice(self) -> None:
-        if self._slice_timer is None and not self._slice_is_due and not self._market.is_empty:
+        if self._slice_timer is None and not self._slice_is_due and not self._desk.is_empty:
             loop = asyncio.get_running_loop()
             self._slice_timer = loop.call_later(self._settings.slice_ms / 1000, self._end_slice)
 

@@ -32,6 +32,10 @@ class LineReader(Protocol):
 
     def tell(self, code: str, text: str) -> None: ...
 
+    def opened(self, line: int) -> None: ...
+
+    def lost(self, line: int, why: str) -> None: ...
+
 
 class ConnectTurns:
     """The venue limits new connections per minute and address: all lines share these turns."""
@@ -112,6 +116,7 @@ class Line:
 
     def _end(self, ending: Exception) -> None:
         """Say that the connection is gone before it is closed, which may take a while."""
+        self._reader.lost(self.number, str(ending))
         by_us = isinstance(ending, FrameRefusedError)
         self._do(self.session.lost(self._clock.monotonic_ms(), str(ending), by_us=by_us))
 
@@ -119,6 +124,7 @@ class Line:
         """Talk until the connection ends; says how it ended."""
         self._outbox.clear()
         self._closing = None
+        self._reader.opened(self.number)
         self._do(self.session.opened(self._clock.monotonic_ms()))
         ending: Exception = SocketClosedError()
         try:

@@ -53,7 +53,15 @@ class LedgerIdentity:
 class SqliteLedger:
     """`Ledger` in one SQLite file, written by this process alone until `close`."""
 
-    def __init__(self, path: Path, identity: LedgerIdentity, *, created_ms: int, chance: random.Random) -> None:
+    def __init__(
+        self,
+        path: Path,
+        identity: LedgerIdentity,
+        *,
+        created_ms: int,
+        chance: random.Random,
+        instance_tag: bytes | None = None,
+    ) -> None:
         """Open the ledger at `path`, making it when there is none.
 
         `created_ms` and two bytes of `chance`, the instance tag, are used once, for a new file.
@@ -68,7 +76,9 @@ class SqliteLedger:
             self._connection = engine.open_writer(path, LEDGER, lambda c: self._refuse_stranger(c, identity))
             undo.callback(engine.close, self._connection)
             with in_storage_words(path, "cannot open the ledger", LEDGER.when_damaged):
-                self._head_seq, self._head = self._begin_chain(identity, created_ms, chance)
+                self._head_seq, self._head = self._begin_chain(
+                    identity, created_ms, instance_tag or chance.randbytes(2)
+                )
             self._file_id = _file_id(path)
             undo.pop_all()
 
@@ -134,7 +144,7 @@ class SqliteLedger:
                 "Name another ledger file for this mode, network and account, or start with those it belongs to."
             )
 
-    def _begin_chain(self, identity: LedgerIdentity, created_ms: int, chance: random.Random) -> tuple[int, bytes]:
+    def _begin_chain(self, identity: LedgerIdentity, created_ms: int, instance_tag: bytes) -> tuple[int, bytes]:
         """Where the chain stands. A new file gets its `meta` row first."""
         with self._connection.begin():
             head = self._connection.exec_driver_sql("SELECT head_seq, head_hash FROM meta").first()
@@ -147,7 +157,7 @@ class SqliteLedger:
                 "mode": identity.mode,
                 "network": identity.network,
                 "account": identity.account,
-                "instance_tag": chance.randbytes(2),
+                "instance_tag": instance_tag,
                 "created_ms": created_ms,
                 "head_seq": 0,
                 "head_hash": GENESIS,

@@ -42,7 +42,10 @@ def write_overrides(folder: Path, version: int) -> Path:
     return path
 
 
-def configuration_in(folder: Path, account: str, symbols: Sequence[str], *, bbo: bool, seen_ms: int) -> Configuration:
+def configuration_in(
+    folder: Path, account: str, symbols: Sequence[str], *, bbo: bool, sessions: Path | None, seen_ms: int
+) -> Configuration:
+    """`sessions`: where runs are recorded; None for nowhere."""
     environ = {
         "AI_QUANT_MODE": "live",
         "AI_QUANT_NETWORK": "local",
@@ -56,5 +59,7 @@ def configuration_in(folder: Path, account: str, symbols: Sequence[str], *, bbo:
         "AI_QUANT_HEARTBEAT_SECS": "3600",
         "AI_QUANT_WATCHLIST_REFRESH_S": "3600",
         "AI_QUANT_WS_ENABLE_BBO": "1" if bbo else "0",
+        "AI_QUANT_RECORD": "0" if sessions is None else "1",
+        "AI_QUANT_SESSIONS_DIR": str(sessions or folder / "sessions"),
     }
     return load_configuration(environ, root=folder, cwd=folder, seen_ms=seen_ms)

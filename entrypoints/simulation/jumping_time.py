@@ -128,6 +128,6 @@ class InlineExecutor(Executor):
 
 def run_jumping(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine function to its end in a loop of jumping time; nothing may be left running."""
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+    with asyncio.Runner(loop_factory=ClosedLoop) as runner:
         runner.run(test())
         assert not asyncio.all_tasks(runner.get_loop()), "a task is left over"

@@ -36,6 +36,7 @@ from entrypoints.simulation.jumping_time import SteppingClock
 from entrypoints.simulation.ledger_tap import Listener, MortalWriter, TappedDecisions, TappedLedger
 from entrypoints.simulation.network import Network, VirtualHttp, VirtualSockets, Wire
 from entrypoints.venue_connection import PLANNED_WEIGHT, VenueConnection, markets_of
+from ports.session_log import NoRecord
 
 TIMER_S = 4.0
 """A second after its end a candle counts as closed, and six after it nobody enters any more: just often enough."""
@@ -66,6 +67,8 @@ class Plug:
     entries_per_candle: float
     symbols: tuple[str, ...] = SYMBOLS
     timer_s: float = TIMER_S
+    sessions: Path | None = None
+    """Where each life is recorded as a session."""
 
 
 class Life:
@@ -144,7 +147,12 @@ class Life:
     async def _live(self) -> None:
         plug = self._plug
         configuration = configuration_in(
-            plug.folder, plug.key.address, plug.symbols, bbo=plug.bbo, seen_ms=plug.clock.monotonic_ms()
+            plug.folder,
+            plug.key.address,
+            plug.symbols,
+            bbo=plug.bbo,
+            sessions=plug.sessions,
+            seen_ms=plug.clock.monotonic_ms(),
         )
         settings = configuration.settings
         container = DaemonContainer(configuration=configuration)
@@ -159,6 +167,7 @@ class Life:
         container.pauses.override(providers.Object(replace(PAUSES, timer_s=plug.timer_s)))
         container.strategy.override(providers.Object(EagerStrategy(plug.seed, plug.entries_per_candle)))
         container.worker.override(providers.Object(None))
+        container.session.override(providers.Object(f"life-{self.number:03d}"))
         container.decisions.override(providers.Object(TappedDecisions(self._listener)))
         container.committer.add_kwargs(writer=self._writer)
         self.parts = container.parts()
@@ -247,7 +256,7 @@ class Life:
         path = nonce_path(self._plug.folder, "local", self._plug.key.address)
         nonces = path.read_bytes() if path.exists() else None
         if self.parts is not None:
-            await self.parts.close()
+            await replace(self.parts, record=NoRecord()).close()  # nobody ends the record of one who is dead
         elif self._ledger is not None:
             self._ledger.close()
         if nonces is not None:

@@ -80,11 +80,13 @@ def live_through(
     *,
     density: float = 1.0,
     timer_s: float = TIMER_S,
+    sessions: Path | None = None,
 ) -> SeedReport:
     """Live through one seed in this process. The same arguments give the same report, but for the time it took.
 
     `only`: all faults of these kinds instead of some of all. `density`: so many times as many wishes and faults.
-    `timer_s`: how often the daemon looks at the time; what it asks in between waits so long.
+    `timer_s`: how often the daemon looks at the time; what it asks in between waits so long. `sessions`: a folder in
+    which every life is recorded as a session.
     """
     started_s = time.process_time()
     folder = Path(tempfile.mkdtemp(prefix="aiq-simulation-", dir=_memory_folder()))
@@ -93,7 +95,7 @@ def live_through(
     gc.disable()
     try:
         with asyncio.Runner(loop_factory=ClosedLoop) as runner:
-            report = runner.run(_Run(seed, hours, folder, only, density, timer_s).live())
+            report = runner.run(_Run(seed, hours, folder, only, density, timer_s, sessions).live())
     finally:
         logging.disable(level)
         if was_collecting:
@@ -115,8 +117,10 @@ class _Run:
         only: Collection[str] | None,
         density: float,
         timer_s: float,
+        sessions: Path | None,
     ) -> None:
         self.seed = seed
+        self.sessions = sessions
         self.hours = hours
         self.folder = folder
         self.only = only
@@ -188,7 +192,7 @@ class _Run:
         bbo = traits.random() < 0.3
         entries = ENTRIES_PER_CANDLE * self.density
         self._plug = Plug(self.folder, self._network, self._clock, self._key, self.seed, bbo, entries)
-        self._plug.timer_s = self.timer_s
+        self._plug.timer_s, self._plug.sessions = self.timer_s, self.sessions
         self._head = ""
         daemon_settings.write_overrides(self.folder, 0)
 
