@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -32,6 +32,12 @@ RECORD_BYTES = 1 << 20
 _ENTRY_COST = 300
 """Memory of an entry besides its texts, roughly."""
 
+_TOGETHER = 256
+"""Entries that become JSON in one call."""
+
+_PLAIN = frozenset((Tag.FRAME, Tag.DELIVER))
+"""What comes by the million is JSON already: nobody has to write it out."""
+
 _OVERFLOWN = "more waited in memory than the limit allows, because nobody wrote it to the disk"
 
 log = logging.getLogger("sessions")
@@ -49,6 +55,12 @@ class SessionLimits:
     segment_ms: int = 3_600_000
     cap_bytes: int = 5_000_000_000
     waiting_bytes: int = 64 << 20
+
+
+class _Unwritable(Exception):
+    def __init__(self, why: Exception) -> None:
+        super().__init__(str(why))
+        self.why = why
 
 
 class SessionWriter:
@@ -107,11 +119,13 @@ class SessionWriter:
         if not self._recording:
             return
         self._entries.append(entry)
-        cost = _ENTRY_COST
-        for part in entry:
-            if type(part) is str:
-                cost += len(part)
-        self._put_bytes += cost
+        tag = entry[0]
+        if tag == Tag.FRAME:  # first what comes by the million
+            self._put_bytes += _ENTRY_COST + len(entry[4])
+        elif tag == Tag.DELIVER:
+            return  # as many as frames, and always the same one
+        else:
+            self._put_bytes += _ENTRY_COST + sum(len(part) for part in entry if type(part) is str)
         if self._put_bytes - self._taken_bytes > self._limits.waiting_bytes:
             self._recording, self._overflown = False, True
             self._tell(_OVERFLOWN)
@@ -158,31 +172,54 @@ class SessionWriter:
 
         Returns what is wrong with the first entry that cannot be written; those before it are.
         """
-        encode, to_json = self._encode, self._json
         parts: list[bytes] = []
         size = 0
         first_seq = last_seq = None
         unwritable = None
-        for entry in entries:
-            try:
-                plain = encode(entry)
-                text = to_json(plain)
-            except Exception as error:  # noqa: BLE001 (a bug of ours, which must not cost a trade)
-                unwritable = error
-                break
-            if parts and size + len(text) > RECORD_BYTES:
-                self._append(parts, first_seq, last_seq)
-                parts, size, first_seq, last_seq = [], 0, None, None
-            parts.append(text)
-            size += len(text) + 1
-            seq = seq_of(plain)
-            if seq is not None:
-                first_seq, last_seq = (seq if first_seq is None else first_seq), seq
-            elif plain[0] == Tag.END:
-                self._end = (plain[2], plain[3])
+        try:
+            for text, others in self._texts(entries):
+                if parts and size + len(text) > RECORD_BYTES:
+                    self._append(parts, first_seq, last_seq)
+                    parts, size, first_seq, last_seq = [], 0, None, None
+                parts.append(text)
+                size += len(text) + 1
+                for entry in others:
+                    seq = seq_of(entry)
+                    if seq is not None:
+                        first_seq, last_seq = (seq if first_seq is None else first_seq), seq
+                    elif entry[0] == Tag.END:
+                        self._end = (entry[2], entry[3])
+        except _Unwritable as error:
+            unwritable = error.why
         if parts:
             self._append(parts, first_seq, last_seq)
         return unwritable
+
+    def _texts(self, entries: list[Entry]) -> Iterator[tuple[bytes, list[Entry]]]:
+        """JSON of several entries at a time, with commas between them, and those among them that are no frames."""
+        for start in range(0, len(entries), _TOGETHER):
+            batch = entries[start : start + _TOGETHER]
+            others = [entry for entry in batch if entry[0] not in _PLAIN]
+            try:
+                text = self._json_of(batch, others)
+            except Exception:  # noqa: BLE001  (one of them cannot be written: which one?)
+                text = b""
+            if text and len(text) <= RECORD_BYTES:
+                yield text, others
+                continue
+            for entry in batch:
+                others = [] if entry[0] in _PLAIN else [entry]
+                try:
+                    text = self._json_of([entry], others)
+                except Exception as error:  # noqa: BLE001  (a bug of ours, which must not cost a trade)
+                    raise _Unwritable(error) from error
+                yield text, others
+
+    def _json_of(self, entries: list[Entry], others: list[Entry]) -> bytes:
+        if others:
+            encode = self._encode
+            return self._json([entry if entry[0] in _PLAIN else encode(entry) for entry in entries])[1:-1]
+        return self._json(entries)[1:-1]
 
     def _append(self, parts: list[bytes], first_seq: int | None, last_seq: int | None) -> None:
         segment, limits = self._segment, self._limits

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -13,6 +14,9 @@ from domain.gating import GateResult
 from entrypoints.configuration import read_configuration
 from entrypoints.output import print_json, utc
 from entrypoints.paths import decisions_path
+from entrypoints.sessions.choose import choose_session
+from entrypoints.sessions.decisions import replay_decisions
+from entrypoints.sessions.opened import OpenedSession
 
 
 @click.command(name="why")
@@ -25,16 +29,34 @@ from entrypoints.paths import decisions_path
 )
 @click.option("--limit", default=1, show_default=True, type=click.IntRange(1, 1000), help="How many, newest first.")
 @click.option("--db", metavar="FILE", help="A decision log other than the configured one.")
+@click.option("--session", metavar="SESSION", help="Replay this recorded session up to --at, and ask it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
-def command(symbol: str, at: str | None, limit: int, db: str | None, as_json: bool) -> None:
-    """Why SYMBOL was traded, or not: the last decision with every gate's value and threshold."""
-    path = Path(db) if db is not None else decisions_path(read_configuration().settings)
+def command(symbol: str, at: str | None, limit: int, db: str | None, session: str | None, as_json: bool) -> None:
+    """Why SYMBOL was traded, or not: the last decision with every gate's value and threshold.
+
+    With --session the decisions are made again from what was recorded: whatever the log has forgotten, and what a
+    changed version of this program would say.
+    """
+    if session is None:
+        path = Path(db) if db is not None else decisions_path(read_configuration().settings)
+        _answer(path, str(path), symbol, at, limit, as_json=as_json)
+        return
+    if db is not None:
+        raise click.UsageError("--session makes its own decision log; --db names another")
+    opened = OpenedSession(choose_session(session, read_configuration().settings.sessions_dir), quiet=as_json)
+    with TemporaryDirectory(prefix="aiq-why-") as folder:
+        path = Path(folder) / "decisions.sqlite"
+        replay_decisions(opened, path, None if at is None else _time_ms(at))
+        _answer(path, f"session {opened.manifest.session}", symbol, at, limit, as_json=as_json)
+
+
+def _answer(path: Path, where: str, symbol: str, at: str | None, limit: int, *, as_json: bool) -> None:
     rows = decisions_for(path, symbol, None if at is None else _time_ms(at), limit)
     if as_json:
         print_json([_as_json(row) for row in rows])
         return
     if not rows:
-        print(f"no decision on {symbol} is on record ({path}): names are case-sensitive, and warm-up comes first")
+        print(f"no decision on {symbol} is on record ({where}): names are case-sensitive, and warm-up comes first")
     for row in rows:
         _print(row)
     for skipped in skipped_for(path, symbol, None if at is None else _time_ms(at), limit):
