@@ -64,7 +64,7 @@ class SqliteCandleStore:
             in_storage_words(self._path, "cannot write candles", CANDLES.when_damaged),
             self._connection.begin(),
         ):
-            self._connection.exec_driver_sql(_WRITE, rows)
+            engine.cursor_of(self._connection).executemany(_WRITE, rows)
 
     def confirm(self, window: CandleWindow, at_ms: int) -> tuple[CandleRevision, ...]:
         if not len(window):
@@ -87,7 +87,7 @@ class SqliteCandleStore:
                 for at, now in said.items()
                 if at in stored and stored[at] != now
             )
-            self._connection.exec_driver_sql(_CONFIRM, rows)
+            engine.cursor_of(self._connection).executemany(_CONFIRM, rows)
             if revisions:
                 self._connection.exec_driver_sql(_REVISE, [_revision_row(each, at_ms) for each in revisions])
         return revisions

@@ -81,6 +81,22 @@ def close(connection: sa.Connection) -> None:
     connection.engine.dispose()
 
 
+def cursor_of(connection: sa.Connection) -> sqlite3.Cursor:
+    """The driver's own cursor, inside a transaction, for statements that run so often that SQLAlchemy's part counts.
+
+    A transaction that has not begun yet begins now. What a statement raises is the driver's: see `in_storage_words`.
+    """
+    if not connection.in_transaction():
+        connection.begin()
+    return _driver(connection).cursor()
+
+
+def _driver(connection: sa.Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
 def _refuse_old_sqlite(path: Path) -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         wanted = ".".join(str(part) for part in OLDEST_SQLITE)
@@ -102,11 +118,12 @@ def _connect(uri: str, begin: str) -> sa.Connection:
             uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
         )
 
+    begin_sql = f"BEGIN {begin}"
     engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.StaticPool)
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(f"BEGIN {begin}")
+        _driver(connection).execute(begin_sql)
 
     return engine.connect()
 

@@ -312,7 +312,7 @@ class Venue:
         """Let outputs leave, past the rules that watch frames."""
         watched = self.switchboard.watches_frames
         for output in outputs:
-            if watched and isinstance(output, Frame):
+            if watched and isinstance(output, Frame) and not self.switchboard.passes(output):
                 facts = self.switchboard.facts(output)
                 self._schedule(self.switchboard.frames(facts, output, self._now_ms))
             else:

@@ -79,7 +79,10 @@ class Status(enum.Enum):
 
     @property
     def ends(self) -> bool:
-        return self not in (Status.OPEN, Status.TRIGGERED)
+        return self not in _STANDING
+
+
+_STANDING = (Status.OPEN, Status.TRIGGERED)
 
 
 @dataclass(slots=True, eq=False)

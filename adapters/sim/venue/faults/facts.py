@@ -14,6 +14,7 @@ from adapters.sim.venue.outputs import Frame
 ACKS = "subscriptionResponse"
 _CHANNELS = {"userEvents": "user", "activeSpotAssetCtx": "activeAssetCtx"}
 """Subscriptions whose data comes on a channel of another name."""
+_LEAD = '{"channel":"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +149,16 @@ def stream_of_subscription(subscription: Mapping[str, object]) -> StreamKey | No
     return StreamKey(_CHANNELS.get(kind, kind), _text(subscription.get("coin")), _text(subscription.get("interval")))
 
 
+def leading_channel(frame: Frame) -> str | None:
+    """The channel of a frame that names it first, as the venue's own do, without reading the rest."""
+    if not frame.text.startswith(_LEAD):
+        return None
+    return frame.text.split('"', 4)[3]
+
+
 def read_frame(frame: Frame) -> tuple[str, StreamKey | None, bool, frozenset[str], str | None]:
     """Channel, stream, whether it acknowledges a subscription, coins named, user named."""
-    raw = read_json(frame.text.encode())
+    raw = read_json(frame.text)
     if not isinstance(raw, Mapping) or not isinstance(channel := raw.get("channel"), str):
         return "", None, False, frozenset(), None
     data = raw.get("data")

@@ -6,7 +6,7 @@ frame ─▶ socket half open? ─▶ stream silent? ─▶ rules, in the order 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from adapters.sim.venue.faults.facts import (
     Phase,
     StreamKey,
     frame_matches,
+    leading_channel,
     read_frame,
     read_json,
     stream_of_subscription,
@@ -155,6 +156,14 @@ class FrameFaults:
                 socket.users.add(user)
 
     # ── frames ───────────────────────────────────────────────────────────────────────────────
+
+    def passes(self, channels: Collection[str] | None, frame: Frame) -> bool:
+        """Whether a frame leaves as it is, whatever else is in it. `channels`: of which rules want later data."""
+        socket = self.sockets.get(frame.socket_id)
+        if channels is None or socket is None or socket.dead or socket.silent or socket.held or socket.awaiting:
+            return False
+        channel = leading_channel(frame)
+        return channel is not None and channel != ACKS and channel not in channels
 
     def facts(self, frame: Frame) -> FrameFacts:
         """What rules can know of a frame that is about to leave."""

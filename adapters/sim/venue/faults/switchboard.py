@@ -64,6 +64,8 @@ class Switchboard:
         self._armed: dict[int, ArmedRule] = {}
         self._on_request: tuple[ArmedRule, ...] = ()
         self._on_frame: tuple[ArmedRule, ...] = ()
+        self._channels: frozenset[str] | None = frozenset()
+        """Those of which rules want later data; None: all."""
         self._on_socket: tuple[ArmedRule, ...] = ()
         self._on_clock: tuple[ArmedRule, ...] = ()
         self._sort_ms: int | None = None
@@ -215,6 +217,10 @@ class Switchboard:
         """False: frames may leave without being asked about."""
         return bool(self._on_frame) or self._frame_faults.is_busy
 
+    def passes(self, frame: Frame) -> bool:
+        """True: no rule and no silence can concern this frame, which may leave without being read."""
+        return self._frame_faults.passes(self._channels, frame)
+
     def facts(self, frame: Frame) -> FrameFacts:
         """What rules can know of a frame; ask right before `frames`."""
         return self._frame_faults.facts(frame)
@@ -290,6 +296,8 @@ class Switchboard:
         live = [armed for armed in self._armed.values() if not armed.is_over(self._now_ms)]
         self._on_request = tuple(armed for armed in live if armed.hooks & Hook.REQUEST)
         self._on_frame = tuple(armed for armed in live if armed.hooks & Hook.FRAME)
+        channels = {armed.match.channel for armed in self._on_frame if armed.match.phase not in ("ack", "first")}
+        self._channels = None if None in channels else frozenset(each for each in channels if each is not None)
         self._on_socket = tuple(armed for armed in live if armed.hooks & Hook.SOCKET)
         self._on_clock = tuple(armed for armed in live if armed.hooks & Hook.CLOCK)
         ends = [armed.until_ms for armed in live if armed.until_ms is not None and armed.next_ms is None]

@@ -22,10 +22,12 @@ class DayFigures:
 
 @dataclass(slots=True)
 class _Day:
-    """One coin's whole minutes of the last day, and their figures."""
+    """One coin's whole minutes of the last day, what they add up to, and the two columns that are added up."""
 
     upto_ms: int
     minutes: deque[CandleRow] = field(default_factory=deque)
+    volumes: deque[float] = field(default_factory=deque)
+    notionals: deque[float] = field(default_factory=deque)
     volume: float = 0.0
     notional: float = 0.0
 
@@ -55,12 +57,16 @@ class DayDesk:
 
     def _follow(self, place: int, day: _Day, minute_ms: int) -> None:
         begin = max(day.upto_ms, minute_ms - DAY_MS)
-        day.minutes.extend(self._candles.minutes(place, begin, minute_ms).values())
+        for row in self._candles.minutes(place, begin, minute_ms).values():
+            day.minutes.append(row)
+            day.volumes.append(row.volume)
+            day.notionals.append(_notional(row))
         day.upto_ms = minute_ms
         while day.minutes and day.minutes[0].open_ms < minute_ms - DAY_MS:
-            day.minutes.popleft()
-        day.volume = sum(row.volume for row in day.minutes)
-        day.notional = sum(_notional(row) for row in day.minutes)
+            for column in (day.minutes, day.volumes, day.notionals):
+                column.popleft()
+        day.volume = sum(day.volumes)  # anew: adding and taking away would drift
+        day.notional = sum(day.notionals)
 
 
 def _notional(row: CandleRow) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 from adapters.sim.market import SimMarket
 from adapters.sim.venue.market.minute_seconds import MinuteSeconds
@@ -11,6 +12,8 @@ from domain.candles import CandleWindow, IntColumn, Interval
 from domain.instruments import Instrument
 
 MINUTES_CACHED = 4
+RATES_CACHED = 32_768
+"""A rate is made of an hour's prices; who asks for a history asks for hundreds of them, and soon again."""
 
 
 class GeneratedPath:
@@ -25,6 +28,7 @@ class GeneratedPath:
         self._instruments = self._market.instruments()
         self._listed_ms = listed_ms
         self._seconds = MinuteSeconds(self._market.seconds)
+        self._funding_rate = lru_cache(maxsize=RATES_CACHED)(self._market.funding_rate)
 
     def instruments(self) -> tuple[Instrument, ...]:
         return self._instruments
@@ -38,4 +42,4 @@ class GeneratedPath:
         return self._market.counted_candles(place, interval, start_ms, end_ms)
 
     def funding_rate(self, place: int, hour_ms: int) -> Decimal:
-        return self._market.funding_rate(place, hour_ms)
+        return self._funding_rate(place, hour_ms)

@@ -89,6 +89,8 @@ def _begun_ms(order: VenueOrder) -> int:
 
 def is_open(order: VenueOrder, at_ms: int | None = None) -> bool:
     """Whether it stands among the open orders by itself, not under a parent that it waits for."""
+    if at_ms is not None and order.status.ends and order.changes and order.changes[-1].time_ms <= at_ms:
+        return False  # most of a long history: it has ended, and everybody knows
     return not change_at(order, at_ms).status.ends and not _waits_for_parent(order, at_ms)
 
 
