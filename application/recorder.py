@@ -11,7 +11,10 @@ from typing import Any
 from application.step import Step
 from domain.event_text import effects_to_plain, event_name, event_to_plain, facts_to_plain
 from domain.events import Event
-from ports.session_log import Entry, SessionLog, Tag
+from ports.session_log import Entry, NoRecord, SessionLog, Tag
+
+
+_WITH_VALUES = frozenset((Tag.EVENT, Tag.STEP))
 
 
 class Recorder:
@@ -19,6 +22,7 @@ class Recorder:
 
     def __init__(self, log: SessionLog) -> None:
         self.put = log.put
+        self.records = not isinstance(log, NoRecord)
         self._births = 0
         self._waiting: dict[int, tuple[Event, int]] = {}
         """Events of frames that nobody has taken, by identity. The event is kept, so that no other takes its place."""
@@ -52,6 +56,8 @@ class Recorder:
 
 def entry_to_plain(entry: Entry) -> Sequence[Any]:
     """An entry with the values in it written out. Asked once, when it is written, away from the loop."""
+    if entry[0] not in _WITH_VALUES:
+        return entry
     match entry:
         case (Tag.EVENT, seq, at_ms, event):
             return (Tag.EVENT, seq, at_ms, event_name(event), event_to_plain(event))

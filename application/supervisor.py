@@ -106,8 +106,8 @@ class Supervisor:
                         ("overrides", self._watch_overrides),
                         ("history", self._runner.fetch_history),
                         ("candle store", self._runner.store_candles),
-                        ("record", self._keep_record),
                         ("heartbeat", self._beat),
+                        *self._recording(),
                         *self._companions_at_work(),
                     )
                 ]
@@ -200,6 +200,10 @@ class Supervisor:
         return withheld
 
     # ── what feeds the inbox ─────────────────────────────────────────────────────────────────
+
+    def _recording(self) -> Iterator[tuple[str, Callable[[], Coroutine[None, None, None]]]]:
+        if self._recorder.records:
+            yield "record", self._keep_record
 
     def _companions_at_work(self) -> Iterator[tuple[str, Callable[[], Coroutine[None, None, None]]]]:
         for name, companion in self._companions.items():
