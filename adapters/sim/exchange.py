@@ -6,12 +6,16 @@ k, filled at the open of k+1; inside a candle the stop comes before the target; 
 level fills at the open.
 
     submit ──▶ on the way ──arrival──▶ executed / refused, or resting ──▶ executed / canceled
+
+Where recorded books and trades are heard of a symbol, takers walk its levels (`book_depth`) and
+resting orders wait in an estimated queue (`queue_estimate`). Elsewhere a market is its touch:
+takers pay it and slippage, whatever their size, and what rests waits to be traded through.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -21,6 +25,7 @@ import numpy.typing as npt
 from adapters.sim.account import VenueAccount
 from adapters.sim.arrival import refusal_of
 from adapters.sim.exchange_book import ExchangeBook, HeldOrder
+from adapters.sim.market_view import MarketView, Touch
 from adapters.sim.matching import (
     Execution,
     Liquidity,
@@ -33,30 +38,29 @@ from adapters.sim.matching import (
     within_limit,
     would_cross,
 )
+from adapters.sim.queue_estimate import after_trade, shortened, trades_at, trades_through
+from adapters.sim.seen_trades import unheard
+from adapters.sim.settlement import Settlement
 from adapters.sim.venue import words
 from domain.candles import CandleBatch
 from domain.events import (
     AccountSnapshot,
     Event,
-    FillArrived,
     FundingPaid,
     HeldPosition,
-    OrderCanceled,
     OrderOutcome,
     Quotes,
     RestingOrder,
 )
 from domain.fees import BASE_TIER, FeeSchedule
-from domain.fills import Fill, FillCause
 from domain.instruments import Universe, exact_price
 from domain.intents import OrderRequest, Side, TimeInForce, TriggerKind
 from domain.margin import is_liquidatable
+from domain.market import BookSnapshot, PublicTrade
 from domain.orders import Accepted, Rejected, RejectReason
 
 ZERO = Decimal(0)
 HOUR_MS = 3_600_000
-FILLS_KEPT = 2_000
-"""Executions that the venue can tell again after a restart of the daemon."""
 
 FundingSource = Callable[[str, int], tuple[Decimal, Decimal | None] | None]
 """(symbol, hour) to (hourly rate, oracle price), or None where nothing is paid; the mid stands in for no oracle."""
@@ -85,8 +89,8 @@ class SimExchange:
         self._rules = rules
         self._funding = funding
         self._book = book or ExchangeBook(VenueAccount(cash_usd))
-        self._bid: dict[str, Decimal] = {}
-        self._ask: dict[str, Decimal] = {}
+        self._settlement = Settlement(self._book, rules.fees)
+        self._view = MarketView()
 
     @property
     def book(self) -> ExchangeBook:
@@ -115,7 +119,7 @@ class SimExchange:
             return []
         self._book.coming = [held for held in self._book.coming if held.oid != oid]
         self._book.take_off(symbol, oid)
-        return [self._end(cloid, "canceled")]
+        return [self._settlement.end(cloid, "canceled")]
 
     def snapshot(self) -> AccountSnapshot:
         positions = tuple(sorted((symbol, held.size) for symbol, held in self._book.account.positions.items()))
@@ -144,14 +148,36 @@ class SimExchange:
             if 0 < quotes.bid[place] <= quotes.ask[place] < math.inf
         }  # a one-sided or crossed book moves nothing: nobody could trade on it
         for symbol, place in moved.items():
-            self._bid[symbol] = exact_price(float(quotes.bid[place]))
-            self._ask[symbol] = exact_price(float(quotes.ask[place]))
-        self._fund(quotes.venue_ms, events)
-        self._arrive(events, lambda held: held.arrives_ms <= quotes.venue_ms and held.request.symbol in moved)
-        for symbol in moved:
-            if symbol in self._book.resting:
-                self._match_touch(symbol, self._bid[symbol], self._ask[symbol], events)
-        self._liquidate(self._mid, events)
+            bid, ask = exact_price(float(quotes.bid[place])), exact_price(float(quotes.ask[place]))
+            self._view.touches[symbol] = Touch(bid, ask, quotes.venue_ms)
+        self._meet_touch(moved, quotes.venue_ms, events)
+        return events
+
+    def on_book(self, book: BookSnapshot) -> list[Event]:
+        """A recorded book of one symbol, exact and whole. An older one, or one told again, changes nothing.
+
+        Its best prices are a touch like any other, unless a newer one is known; the newest says how far the book
+        still holds.
+        """
+        self._book.now_ms = max(self._book.now_ms, book.venue_ms)
+        events: list[Event] = []
+        if self._view.show_book(book) and book.touch is not None and self._is_busy(book.symbol):
+            self._meet_touch((book.symbol,), book.venue_ms, events)
+        return events
+
+    def on_trades(self, trades: Iterable[PublicTrade]) -> list[Event]:
+        """Public trades: they work off the queues of what rests, fill it, and let nothing arrive.
+
+        Trades that were heard before never count, nor those from before an order's arrival.
+        """
+        events: list[Event] = []
+        for trade in unheard(self._book.trades_seen, trades):
+            self._book.now_ms = max(self._book.now_ms, trade.time_ms)
+            if trade.symbol in self._book.resting:
+                self._fund(trade.time_ms, events)
+                self._match_trade(trade, events)
+        if events:
+            self._liquidate(self._mid, events)
         return events
 
     def open_candles(self, candles: CandleBatch) -> list[Event]:
@@ -160,7 +186,8 @@ class SimExchange:
         events: list[Event] = []
         traded = self._places(candles.ids)
         for symbol, place in traded.items():
-            self._bid[symbol] = self._ask[symbol] = exact_price(float(candles.open[place]))
+            price = exact_price(float(candles.open[place]))
+            self._view.touches[symbol] = Touch(price, price, candles.open_ms)
         self._fund(candles.open_ms, events)
         self._arrive(events, lambda held: held.request.symbol in traded)
         return events
@@ -186,7 +213,8 @@ class SimExchange:
             }  # all at their worst at once, which is cautious
             self._liquidate(lambda symbol: worst.get(symbol) or self._mid(symbol), events)
         for symbol, place in traded.items():
-            self._bid[symbol] = self._ask[symbol] = exact_price(float(candles.close[place]))
+            price = exact_price(float(candles.close[place]))
+            self._view.touches[symbol] = Touch(price, price, end_ms)
         return events
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
@@ -203,10 +231,25 @@ class SimExchange:
                 places[symbol] = place
         return places
 
+    def _is_busy(self, symbol: str) -> bool:
+        """Whether something of ours depends on a symbol's prices now."""
+        book = self._book
+        coming = (held.request.symbol for held in book.coming)
+        return symbol in book.account.positions or symbol in book.resting or symbol in coming
+
     def _mid(self, symbol: str) -> Decimal:
-        if symbol in self._bid:
-            return (self._bid[symbol] + self._ask[symbol]) / 2
-        return self._book.account.positions[symbol].entry_price
+        touch = self._view.touches.get(symbol)
+        return touch.mid if touch is not None else self._book.account.positions[symbol].entry_price
+
+    def _meet_touch(self, symbols: Collection[str], venue_ms: int, events: list[Event]) -> None:
+        """These symbols' touch is new: fund the hour, let orders arrive, trigger and fill what rests, liquidate."""
+        self._fund(venue_ms, events)
+        self._arrive(events, lambda held: held.arrives_ms <= venue_ms and held.request.symbol in symbols)
+        for symbol in symbols:
+            if symbol in self._book.resting:
+                self._look_again(symbol)
+                self._match_touch(symbol, events)
+        self._liquidate(self._mid, events)
 
     def _arrive(self, events: list[Event], has_arrived: Callable[[HeldOrder], bool]) -> None:
         arriving = [held for held in self._book.coming if has_arrived(held)]
@@ -222,7 +265,7 @@ class SimExchange:
             request,
             self._universe.instrument(request.symbol),
             self._book.account.size(request.symbol),
-            self._mid(request.symbol) if request.symbol in self._bid else None,
+            self._mid(request.symbol) if request.symbol in self._view.touches else None,
             affords=request.reduce_only or self._affords(request),
         )
         if refusal is not None:
@@ -233,17 +276,18 @@ class SimExchange:
         if request.trigger is not None:
             self._rest(held, events)
             return
-        bid, ask = self._bid[request.symbol], self._ask[request.symbol]
-        if request.time_in_force is TimeInForce.ALO and would_cross(request, bid, ask):
+        bid, ask, _ = self._view.touches[request.symbol]
+        crosses = would_cross(request, bid, ask)
+        if request.time_in_force is TimeInForce.ALO and crosses:
             text = words.alo_would_match(bid, ask)
             self._refuse(held, Rejected(RejectReason.POST_ONLY_WOULD_MATCH, text), events)
             return
-        execution = None
-        if request.time_in_force is not TimeInForce.ALO:
-            execution = take(request, bid, ask, self._rules.slippage_bps, self._universe.instrument(request.symbol))
-        if execution is not None:
-            events.append(OrderOutcome(request.cloid, Accepted(held.oid, held.remaining)))
-            self._execute(held, execution, events)
+        pieces = [] if request.time_in_force is TimeInForce.ALO else self._taken(held)
+        held = replace(held, crosses=crosses, queue=self._view.queue(request, self._book.now_ms))
+        if pieces:
+            filled = sum((piece.size for piece in pieces), ZERO)
+            events.append(OrderOutcome(request.cloid, Accepted(held.oid, filled)))
+            self._settlement.execute(held, pieces, events, may_rest=rests_first(request))
         elif rests_first(request):
             self._rest(held, events)
         else:
@@ -273,131 +317,101 @@ class SimExchange:
         self._book.changes += 1
         events.append(OrderOutcome(held.request.cloid, Accepted(held.oid)))
 
+    def _taken(self, held: HeldOrder) -> list[Execution]:
+        """What an order that takes gets of the market as it is seen: recorded levels, else the touch and slippage."""
+        request, size = held.request, self._settlement.fillable(held)
+        levels = self._view.take(request, size, self._book.now_ms)
+        if levels is not None:
+            return [Execution(price, got, Liquidity.TAKER) for price, got in levels]
+        bid, ask, _ = self._view.touches[request.symbol]
+        instrument = self._universe.instrument(request.symbol)
+        execution = take(request, size, bid, ask, self._rules.slippage_bps, instrument)
+        return [] if execution is None else [execution]
+
+    def _look_again(self, symbol: str) -> None:
+        """What rests sees the market: queues grow shorter, and an order that the touch has left crosses no more."""
+        bid, ask, _ = self._view.touches[symbol]
+        for held in self._book.resting_in(symbol):
+            if held.request.trigger is None:
+                queue = shortened(held.queue, self._view.queue(held.request, self._book.now_ms), held.arrives_ms)
+                crosses = held.crosses and would_cross(held.request, bid, ask)
+                if queue is not held.queue or crosses != held.crosses:
+                    self._book.rest(replace(held, queue=queue, crosses=crosses))
+
     def _match_span(self, symbol: str, low: Decimal, high: Decimal, open_price: Decimal, events: list[Event]) -> None:
         """Match what rests in a symbol against the span of a candle."""
 
-        def execution(request: OrderRequest) -> Execution | None:
+        def pieces(held: HeldOrder) -> list[Execution] | None:
+            request = held.request
             if request.trigger is None:
-                return resting_fill(request, low, high)
-            if is_triggered(request.trigger, request.side, low, high):
-                return self._taken(request, trigger_touch(request.trigger, request.side, open_price))
-            return None
+                execution = resting_fill(request, held.remaining, low, high)
+                return None if execution is None else [execution]
+            if not is_triggered(request.trigger, request.side, low, high):
+                return None
+            touch = trigger_touch(request.trigger, request.side, open_price)
+            instrument = self._universe.instrument(symbol)
+            price = taker_price(request.side, touch, self._rules.slippage_bps, instrument)
+            allowed = within_limit(request.side, price, request.limit_price)
+            return [Execution(price, held.remaining, Liquidity.TAKER)] if allowed else []
 
-        self._match_resting(symbol, execution, events)
+        self._match_resting(symbol, pieces, events)
 
-    def _match_touch(self, symbol: str, bid: Decimal, ask: Decimal, events: list[Event]) -> None:
-        """Match what rests in a symbol against a best bid and ask: triggers go by the mid, fills by the touch."""
-        mid = (bid + ask) / 2
+    def _match_touch(self, symbol: str, events: list[Event]) -> None:
+        """Match what rests in a symbol against its touch: triggers go by the mid, fills by the other side's best.
 
-        def execution(request: OrderRequest) -> Execution | None:
-            if request.trigger is None:
-                return resting_fill(request, low=ask, high=bid)
-            if is_triggered(request.trigger, request.side, mid, mid):
-                return self._taken(request, ask if request.side is Side.BUY else bid)
-            return None
+        An order that crosses goes on taking, and is no maker before the touch has left it.
+        """
+        touch = self._view.touches[symbol]
 
-        self._match_resting(symbol, execution, events)
+        def pieces(held: HeldOrder) -> list[Execution] | None:
+            request = held.request
+            if request.trigger is not None:
+                fires = is_triggered(request.trigger, request.side, touch.mid, touch.mid)
+                return self._taken(held) if fires else None
+            if held.crosses:
+                return self._taken(held) or None
+            execution = resting_fill(request, held.remaining, low=touch.ask, high=touch.bid)
+            return None if execution is None else [execution]
 
-    def _taken(self, request: OrderRequest, touch: Decimal) -> Execution:
-        instrument = self._universe.instrument(request.symbol)
-        return Execution(taker_price(request.side, touch, self._rules.slippage_bps, instrument), Liquidity.TAKER)
+        self._match_resting(symbol, pieces, events)
+
+    def _match_trade(self, trade: PublicTrade, events: list[Event]) -> None:
+        """Match what rests in a symbol against one trade; what it fills of one order at its price is not another's."""
+        left = trade.size
+
+        def pieces(held: HeldOrder) -> list[Execution] | None:
+            nonlocal left
+            request = held.request
+            if request.trigger is not None or held.crosses or trade.time_ms < held.arrives_ms:
+                return None
+            size = ZERO
+            if trades_through(trade, request):
+                size = held.remaining
+            elif trades_at(trade, request) and held.queue is not None:
+                queue, excess = after_trade(held.queue, left, trade.time_ms)
+                self._book.rest(replace(held, queue=queue))
+                size = min(excess, self._settlement.fillable(held))
+                left -= size
+            return [Execution(request.limit_price, size, Liquidity.MAKER)] if size > 0 else None
+
+        self._match_resting(trade.symbol, pieces, events)
 
     def _match_resting(
-        self, symbol: str, execution_of: Callable[[OrderRequest], Execution | None], events: list[Event]
+        self, symbol: str, pieces_of: Callable[[HeldOrder], list[Execution] | None], events: list[Event]
     ) -> None:
-        """Execute what rests in a symbol: stops first, then the rest by age."""
+        """Execute what rests in a symbol: stops first, then the rest by age. None: an order waits on."""
         for held in sorted(self._book.resting_in(symbol), key=_by_caution):
             if not self._book.rests(held):
                 continue
-            execution = execution_of(held.request)
-            if execution is None:
+            pieces = pieces_of(held)
+            if pieces is None:
                 continue
-            self._book.take_off(symbol, held.oid)
-            if within_limit(held.request.side, execution.price, held.request.limit_price):
-                self._execute(held, execution, events)
+            if pieces:
+                may_rest = held.request.trigger is None
+                self._settlement.execute(self._book.resting[symbol][held.oid], pieces, events, may_rest=may_rest)
             else:  # a trigger that fired where its own limit forbids what the market pays
-                events.append(self._end(held.request.cloid, "canceled"))
-
-    def _execute(self, held: HeldOrder, execution: Execution, events: list[Event]) -> None:
-        """Fill all that remains of an order at one price; reduce-only never more than the position."""
-        request = held.request
-        before = self._book.account.size(request.symbol)
-        size = held.remaining
-        if request.reduce_only:
-            size = min(size, abs(before)) if before * request.side.sign < 0 else ZERO
-        if size == 0:
-            events.append(self._end(request.cloid, "reduceOnlyCanceled"))
-            return
-        fee = self._rules.fees.fee(execution.price, size, crossed=execution.liquidity is Liquidity.TAKER)
-        self._book.account.execute(request.symbol, size * request.side.sign, execution.price, fee, request.leverage)
-        self._book.by_cloid.pop(request.cloid, None)
-        crossed = execution.liquidity is Liquidity.TAKER
-        self._tell_fill(
-            request.symbol,
-            request.side,
-            execution.price,
-            size,
-            fee,
-            held.oid,
-            request.cloid,
-            before,
-            events,
-            crossed=crossed,
-        )
-        if size < request.size:
-            events.append(OrderCanceled(request.cloid, "reduceOnlyCanceled"))
-        self._trim_reduce_only(request.symbol, events)
-
-    def _tell_fill(
-        self,
-        symbol: str,
-        side: Side,
-        price: Decimal,
-        size: Decimal,
-        fee: Decimal,
-        oid: int,
-        cloid: str | None,
-        before: Decimal,
-        events: list[Event],
-        *,
-        crossed: bool = True,
-        cause: FillCause = FillCause.ORDER,
-    ) -> None:
-        tid = self._book.next_tid
-        fill = Fill(
-            symbol=symbol,
-            side=side,
-            price=price,
-            size=size,
-            time_ms=self._book.now_ms,
-            tid=tid,
-            oid=oid,
-            cloid=cloid,
-            fee=fee,
-            start_position=before,
-            hash=f"0x{tid:064x}",
-            crossed=crossed,
-            cause=cause,
-        )
-        self._book.next_tid += 1
-        self._book.changes += 1
-        self._book.fills.append(fill)
-        if len(self._book.fills) > 2 * FILLS_KEPT:
-            del self._book.fills[:FILLS_KEPT]
-        events.append(FillArrived(fill))
-
-    def _trim_reduce_only(self, symbol: str, events: list[Event]) -> None:
-        """Resting reduce-only orders end when there is nothing left for them to reduce."""
-        position = self._book.account.size(symbol)
-        for held in self._book.resting_in(symbol):
-            if held.request.reduce_only and position * held.request.side.sign >= 0:
                 self._book.take_off(symbol, held.oid)
-                events.append(self._end(held.request.cloid, "reduceOnlyCanceled"))
-
-    def _end(self, cloid: str, reason: str) -> OrderCanceled:
-        self._book.by_cloid.pop(cloid, None)
-        self._book.changes += 1
-        return OrderCanceled(cloid, reason)
+                events.append(self._settlement.end(held.request.cloid, "canceled"))
 
     def _fund(self, time_ms: int, events: list[Event]) -> None:
         """Pay every full hour that has passed, on the positions held now. Longs pay a positive rate."""
@@ -414,13 +428,7 @@ class SimExchange:
                 rate, oracle_price = paid
                 size = self._book.account.positions[symbol].size
                 amount = -size * (oracle_price if oracle_price is not None else self._mid(symbol)) * rate
-                self._book.account.cash += amount
-                self._book.changes += 1
-                event = FundingPaid(symbol, each * HOUR_MS, size, rate, amount)
-                self._book.fundings.append(event)
-                if len(self._book.fundings) > 2 * FILLS_KEPT:
-                    del self._book.fundings[:FILLS_KEPT]
-                events.append(event)
+                self._settlement.pay(FundingPaid(symbol, each * HOUR_MS, size, rate, amount), events)
 
     def _liquidate(self, mark: Callable[[str], Decimal], events: list[Event]) -> None:
         """Close everything at market once the account's value is below its maintenance margin."""
@@ -431,17 +439,11 @@ class SimExchange:
             return
         for held in self._book.all_resting():
             self._book.take_off(held.request.symbol, held.oid)
-            events.append(self._end(held.request.cloid, "liquidatedCanceled"))
+            events.append(self._settlement.end(held.request.cloid, "liquidatedCanceled"))
         for symbol in sorted(self._book.account.positions):
-            held_position = self._book.account.positions[symbol]
-            side = Side.SELL if held_position.size > 0 else Side.BUY
-            before = held_position.size
+            side = Side.SELL if self._book.account.positions[symbol].size > 0 else Side.BUY
             price = taker_price(side, mark(symbol), self._rules.slippage_bps, self._universe.instrument(symbol))
-            fee = self._rules.fees.fee(price, abs(before), crossed=True)
-            self._book.account.execute(symbol, -before, price, fee, held_position.leverage)
-            oid, self._book.next_oid = self._book.next_oid, self._book.next_oid + 1
-            cause = FillCause.LIQUIDATION
-            self._tell_fill(symbol, side, price, abs(before), fee, oid, None, before, events, cause=cause)
+            self._settlement.liquidate(symbol, price, events)
 
 
 def _by_caution(held: HeldOrder) -> tuple[int, int]:

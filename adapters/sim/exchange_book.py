@@ -6,19 +6,31 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from adapters.sim.account import VenueAccount
+from adapters.sim.queue_estimate import Queue
+from adapters.sim.seen_trades import SeenTrades
 from domain.events import FundingPaid
 from domain.fills import Fill
 from domain.intents import OrderRequest
 
+ZERO = Decimal(0)
+
 
 @dataclass(frozen=True, slots=True)
 class HeldOrder:
-    """An order on its way or resting. `oid` also gives the time priority."""
+    """An order on its way or resting. `oid` also gives the time priority.
+
+    `remaining` may still fill; with `filled` it is less than the request's size where reduce-only cut it. `queue`
+    stands before it at its price (None: nobody knows). `crosses`: it would take more than the recorded book had, and
+    goes on taking from the next one.
+    """
 
     request: OrderRequest
     oid: int
     arrives_ms: int
     remaining: Decimal
+    filled: Decimal = ZERO
+    queue: Queue | None = None
+    crosses: bool = False
 
 
 @dataclass(slots=True)
@@ -26,7 +38,8 @@ class ExchangeBook:
     """Account, orders and executions of one simulated venue.
 
     `coming` are orders that have not arrived; `resting` maps symbol to oid to order. `by_cloid`
-    names the orders that are alive. `changes` counts up with everything worth keeping.
+    names the orders that are alive. `changes` counts up with everything worth keeping: queues and
+    trades heard are kept along with it, for they may fall behind together.
     """
 
     account: VenueAccount
@@ -39,9 +52,11 @@ class ExchangeBook:
     now_ms: int = 0
     fills: list[Fill] = field(default_factory=list)
     fundings: list[FundingPaid] = field(default_factory=list)
+    trades_seen: dict[str, SeenTrades] = field(default_factory=dict)
     changes: int = 0
 
     def rest(self, held: HeldOrder) -> None:
+        """Let an order rest; one that rests already takes its newer state."""
         self.resting.setdefault(held.request.symbol, {})[held.oid] = held
 
     def rests(self, held: HeldOrder) -> bool:

@@ -15,6 +15,8 @@ from typing import Any
 
 from adapters.sim.account import VenueAccount, VenuePosition
 from adapters.sim.exchange_book import ExchangeBook, HeldOrder
+from adapters.sim.queue_estimate import Queue
+from adapters.sim.seen_trades import SeenTrades
 from domain.events import FundingPaid
 from domain.fills import Fill, FillCause
 from domain.intents import OrderRequest, Side, TimeInForce, Trigger, TriggerKind
@@ -41,6 +43,7 @@ def save_book(path: Path, book: ExchangeBook, market: Mapping[str, int]) -> None
         },
         "coming": [_held_out(held) for held in book.coming],
         "resting": [_held_out(held) for held in book.all_resting()],
+        "trades_seen": _seen_out(book),
         "fills": [_fill_out(fill) for fill in book.fills[-NEWS_KEPT:]],
         "fundings": [
             [paid.symbol, paid.time_ms, str(paid.size), str(paid.rate), str(paid.amount_usd)]
@@ -91,6 +94,7 @@ def _book_of(state: dict[str, Any]) -> ExchangeBook:
             FundingPaid(symbol, int(time_ms), Decimal(size), Decimal(rate), Decimal(amount))
             for symbol, time_ms, size, rate, amount in state["fundings"]
         ],
+        trades_seen={symbol: _seen_in(row) for symbol, row in state.get("trades_seen", {}).items()},
     )
     for row in state["resting"]:
         held = _held_in(row)
@@ -136,6 +140,9 @@ def _held_out(held: HeldOrder) -> list[object]:
         request.reduce_only,
         trigger,
         str(request.leverage),
+        str(held.filled),
+        None if held.queue is None else [str(held.queue.ahead), held.queue.seen_ms],
+        held.crosses,
     ]
 
 
@@ -154,7 +161,9 @@ def _held_in(row: list[Any]) -> HeldOrder:
         reduce_only,
         trigger,
         leverage,
+        *since_books,
     ) = row
+    filled, queue, crosses = since_books or ("0", None, False)  # earlier states end with the leverage
     request = OrderRequest(
         cloid=cloid,
         intent_id=intent_id,
@@ -167,7 +176,23 @@ def _held_in(row: list[Any]) -> HeldOrder:
         trigger=Trigger(TriggerKind(trigger[0]), Decimal(trigger[1])) if trigger else None,
         leverage=Decimal(leverage),
     )
-    return HeldOrder(request, int(oid), int(arrives), Decimal(remaining))
+    place = None if queue is None else Queue(Decimal(queue[0]), int(queue[1]))
+    return HeldOrder(request, int(oid), int(arrives), Decimal(remaining), Decimal(filled), place, bool(crosses))
+
+
+def _seen_out(book: ExchangeBook) -> dict[str, list[object]]:
+    """Trades heard where an order could meet them again: elsewhere the next order arrives after them."""
+    symbols = {held.request.symbol for held in (*book.coming, *book.all_resting())}
+    return {
+        symbol: [seen.forgotten_ms, list(seen.recent.items())]
+        for symbol, seen in sorted(book.trades_seen.items())
+        if symbol in symbols
+    }
+
+
+def _seen_in(row: list[Any]) -> SeenTrades:
+    forgotten_ms, recent = row
+    return SeenTrades({int(tid): int(time_ms) for tid, time_ms in recent}, int(forgotten_ms))
 
 
 def _fill_out(fill: Fill) -> list[object]:

@@ -1,8 +1,8 @@
 """Matching: at which price an order fills, given the market it meets.
 
 One model for paper, backtest and the local venue. A market is a best bid and ask (live quotes)
-or the span of a candle. Slippage is on top of what the market shows, and prices stay on the
-instrument's tick, rounded against the taker.
+or the span of a candle; recorded books are `book_depth`'s. Slippage is on top of what the market
+shows, and prices stay on the instrument's tick, rounded against the taker.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ class Liquidity(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
+    """A piece of an order that fills at one price."""
+
     price: Decimal
+    size: Decimal
     liquidity: Liquidity
 
 
@@ -40,18 +43,18 @@ def within_limit(side: Side, price: Decimal, limit: Decimal) -> bool:
 
 
 def take(
-    request: OrderRequest, bid: Decimal, ask: Decimal, slippage_bps: Decimal, instrument: Instrument
+    request: OrderRequest, size: Decimal, bid: Decimal, ask: Decimal, slippage_bps: Decimal, instrument: Instrument
 ) -> Execution | None:
-    """Execute against the touch, or None where the limit does not allow it.
+    """Execute `size` against the touch, or None where the limit does not allow it.
 
     An order that may rest takes at its own limit where only the slippage would break it: resting
     it there would make a maker of an order that crosses.
     """
     price = taker_price(request.side, ask if request.side is Side.BUY else bid, slippage_bps, instrument)
     if within_limit(request.side, price, request.limit_price):
-        return Execution(price, Liquidity.TAKER)
+        return Execution(price, size, Liquidity.TAKER)
     if rests_first(request) and would_cross(request, bid, ask):
-        return Execution(request.limit_price, Liquidity.TAKER)
+        return Execution(request.limit_price, size, Liquidity.TAKER)
     return None
 
 
@@ -61,10 +64,11 @@ def would_cross(request: OrderRequest, bid: Decimal, ask: Decimal) -> bool:
 
 
 def rests_first(request: OrderRequest) -> bool:
-    return request.time_in_force is not TimeInForce.IOC
+    """Whether an order may rest at its limit; what a trigger sets off takes at once or ends."""
+    return request.time_in_force is not TimeInForce.IOC and request.trigger is None
 
 
-def resting_fill(request: OrderRequest, low: Decimal, high: Decimal) -> Execution | None:
+def resting_fill(request: OrderRequest, size: Decimal, low: Decimal, high: Decimal) -> Execution | None:
     """A resting limit order fills when the market trades through its price, not when it touches.
 
     `low` is the lowest price that others sell at, `high` the highest that they buy at: the span of
@@ -72,7 +76,7 @@ def resting_fill(request: OrderRequest, low: Decimal, high: Decimal) -> Executio
     is not known from quotes or candles, so a touch fills nothing.
     """
     through = low < request.limit_price if request.side is Side.BUY else high > request.limit_price
-    return Execution(request.limit_price, Liquidity.MAKER) if through else None
+    return Execution(request.limit_price, size, Liquidity.MAKER) if through else None
 
 
 def is_triggered(trigger: Trigger, side: Side, low: Decimal, high: Decimal) -> bool:

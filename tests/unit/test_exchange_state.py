@@ -12,6 +12,8 @@ import pytest
 from adapters.sim.account import VenueAccount, VenuePosition
 from adapters.sim.exchange_book import ExchangeBook, HeldOrder
 from adapters.sim.exchange_state import NEWS_KEPT, load_book, save_book
+from adapters.sim.queue_estimate import Queue
+from adapters.sim.seen_trades import SeenTrades
 from domain.events import FundingPaid
 from domain.fills import FillCause
 from domain.intents import Trigger, TriggerKind
@@ -42,7 +44,10 @@ def full_book() -> ExchangeBook:
         fundings=[FundingPaid("kPEPE", T0, Decimal("-12"), Decimal("-0.0000125"), Decimal("0.01"))],
     )
     book.rest(HeldOrder(stop, 6, T0, Decimal(1)))
-    book.by_cloid = {request.cloid: 5, "0x02": 6}
+    limit = replace(request, cloid="0x03")
+    book.rest(HeldOrder(limit, 7, T0, Decimal("0.3"), Decimal("0.2"), Queue(Decimal("12.50"), T0 - 5), crosses=True))
+    book.by_cloid = {request.cloid: 5, "0x02": 6, "0x03": 7}
+    book.trades_seen = {limit.symbol: SeenTrades({990: T0 - 1, 7: T0}, T0 - 60)}
     return book
 
 
@@ -64,6 +69,28 @@ def test_a_file_from_before_fills_had_causes_is_read(tmp_path: Path) -> None:
     found = load_book(path)
     assert found is not None
     assert [fill.cause for fill in found.book.fills] == [FillCause.LIQUIDATION, FillCause.ORDER]
+
+
+def test_a_file_from_before_books_were_recorded_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "exchange.json"
+    save_book(path, full_book(), MARKET)
+    state = json.loads(path.read_text())
+    del state["trades_seen"]
+    for orders in ("coming", "resting"):
+        state[orders] = [row[:13] for row in state[orders]]
+    path.write_text(json.dumps(state))
+    found = load_book(path)
+    assert found is not None and found.book.trades_seen == {}
+    (limit,) = (held for held in found.book.all_resting() if held.oid == 7)
+    assert limit == replace(limit, remaining=Decimal("0.3"), filled=Decimal(0), queue=None, crosses=False)
+
+
+def test_trades_are_kept_only_where_an_order_could_meet_them_again(tmp_path: Path) -> None:
+    book = full_book()
+    book.trades_seen["ELSE"] = SeenTrades({1: T0})
+    save_book(tmp_path / "exchange.json", book, MARKET)
+    found = load_book(tmp_path / "exchange.json")
+    assert found is not None and found.book.trades_seen == full_book().trades_seen
 
 
 def test_no_file_is_no_exchange(tmp_path: Path) -> None:
