@@ -16,6 +16,10 @@ FAR = Decimal("0.8")
 NOTIONAL_USD = Decimal(15)
 
 
+def is_foreign(cloid: object) -> bool:
+    return isinstance(cloid, str) and cloid.startswith(f"0x{MAGIC}{OTHER_TAG}")
+
+
 def foreign_order(venue: Venue, key: AgentKey, coin: str, now_ms: int) -> bytes:
     """A signed request for a small order that rests far below the price."""
     instrument = venue.exchange.by_coin[coin]

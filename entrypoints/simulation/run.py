@@ -26,7 +26,7 @@ from domain.field_rules import SecretText
 from entrypoints.exit_codes import ExitCode, exit_code_of
 from entrypoints.simulation import daemon_settings, fault_kinds
 from entrypoints.simulation.fault_kinds import Rule
-from entrypoints.simulation.foreign_orders import foreign_order
+from entrypoints.simulation.foreign_orders import foreign_order, is_foreign
 from entrypoints.simulation.jumping_time import ClosedLoop, SteppingClock
 from entrypoints.simulation.life import TIMER_S, CrashPoint, Life, Plug
 from entrypoints.simulation.network import Network
@@ -284,6 +284,8 @@ class _Run:
     def _logged(self, row: Row) -> None:
         if row["kind"] == "fault":
             self.firings[self._rules[int(str(row["rule"]))]] += 1
+        if row["kind"] == "order" and is_foreign(row.get("cloid")):
+            self._oracle.orders.foreign_since_ms = self._host.now_ms  # a request may get lost like any other
         self._oracle.logged(row)
 
     # ── what faults do ───────────────────────────────────────────────────────────────────────
@@ -341,7 +343,6 @@ class _Run:
         self._host.live().request(FOREIGN_TICKET, "10.9.9.9", "POST", "/exchange", "application/json", body)
         self._host.told()
         self.firings[kind] += 1
-        self._oracle.orders.foreign_since_ms = self._host.now_ms
 
     def trade_by_hand(self, kind: str, *, closing: bool) -> None:
         account = self.venue.exchange.account(self.user)
