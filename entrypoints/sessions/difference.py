@@ -44,15 +44,23 @@ def _changes(recorded: Any, replayed: Any) -> Iterator[str]:
 
 
 def _lines(value: Any) -> list[str]:
-    """One fact or effect after another, a member a line; what is longer than that is not broken up further."""
+    """One fact or effect after another, each member a line, however deep it lies."""
     if not isinstance(value, list):
         return [json.dumps(value)]
     lines = []
     for each in value:
-        if not isinstance(each, dict):
-            lines.append(json.dumps(each))
-            continue
-        lines.append("{")
-        lines += [f"  {name}: {json.dumps(member)}" for name, member in each.items()]
-        lines.append("}")
+        kind = each.get("fact") or each.get("effect") if isinstance(each, dict) else None
+        lines += [f"{kind or 'value'}:", *(f"  {line}" for line in _members("", each))]
     return lines
+
+
+def _members(path: str, value: Any) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for name, member in value.items():
+            if name not in ("fact", "effect"):
+                yield from _members(f"{path}.{name}" if path else str(name), member)
+    elif isinstance(value, (list, tuple)) and any(isinstance(each, (dict, list, tuple)) for each in value):
+        for place, each in enumerate(value):
+            yield from _members(f"{path}[{place}]", each)
+    else:
+        yield f"{path}: {json.dumps(value)}"

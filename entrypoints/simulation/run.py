@@ -284,7 +284,7 @@ class _Run:
     def _logged(self, row: Row) -> None:
         if row["kind"] == "fault":
             self.firings[self._rules[int(str(row["rule"]))]] += 1
-        if row["kind"] == "order" and is_foreign(row.get("cloid")):
+        if row["kind"] == "order" and row["status"] == "open" and is_foreign(row.get("cloid")):
             self._oracle.orders.foreign_since_ms = self._host.now_ms  # a request may get lost like any other
         self._oracle.logged(row)
 
