@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +29,7 @@ from ports.alerts import Alerts
 from ports.session_errors import SessionDamaged, SessionError
 from ports.session_log import NoRecord, SessionLog
 
-_PACKAGES = ("ai-quant", "numpy", "pandas", "TA-Lib", "msgspec", "SQLAlchemy")
+_PACKAGES = ("numpy", "pandas", "TA-Lib", "msgspec", "SQLAlchemy")
 
 
 def session_name() -> str:
@@ -135,10 +136,19 @@ def _session_before(sessions_dir: Path, ledger: str) -> str | None:
 
 def versions() -> dict[str, str]:
     """What decisions may depend on besides our own code, and that."""
-    found = {"python": platform.python_version()}
+    found = {"ai-quant": _own_version(), "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "unknown"
     return found
+
+
+def _own_version() -> str:
+    """Of the installed package, or of the checkout that this is."""
+    try:
+        return version("ai-quant")
+    except PackageNotFoundError:
+        project = Path(__file__).resolve().parents[1] / "pyproject.toml"
+        return str(tomllib.loads(project.read_text())["project"]["version"])

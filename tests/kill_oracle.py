@@ -209,6 +209,8 @@ class Tally:
     """Those that loaded their libraries first, as after a reboot."""
     slowest_of_all_ms: int = 0
     unsettled: list[str] = field(default_factory=list)
+    replayed: int = 0
+    """Sessions that decided something, and whose replay decided the same."""
 
     def note_restart(self, took_ms: int, *, cold: bool = False) -> None:
         """Where a machine has more to do than cores, a restart is not to blame for its share of the waiting."""
@@ -219,6 +221,7 @@ class Tally:
     def add(self, other: Tally) -> None:
         self.slowest_of_all_ms = max(self.slowest_of_all_ms, other.slowest_of_all_ms)
         self.points += other.points
+        self.replayed += other.replayed
         self.restarts_ms += other.restarts_ms
         self.orders += other.orders
         self.fills += other.fills

@@ -40,6 +40,7 @@ from tests.kill_oracle import (
     unsettled,
     venue_truth,
 )
+from tests.replayed_kills import check_sessions
 from tests.set_clock import ClockFile, Nursery, under_clock
 
 SYMBOLS = 3
@@ -507,7 +508,8 @@ def sweep(
                     lives.live(life)
             if not failed.is_set():
                 lives.rest(calm_s, settles=settles)
-            return lives.tally
+        lives.tally.replayed += check_sessions(folder / str(seed) / "sessions")
+        return lives.tally
 
     total = Tally()
     with Nursery(folder) as nursery, ThreadPoolExecutor(len(seeds)) as side_by_side:

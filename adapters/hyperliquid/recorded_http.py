@@ -13,7 +13,7 @@ UNSENT, BROKEN = 0, -1
 
 
 class RecordedHttp:
-    """`HttpTransport` that notes what goes through it in `log`, which may be set at any time. Signatures are left out."""
+    """`HttpTransport` that notes what goes through it in `log`, which may be set at any time; signatures are not."""
 
     def __init__(self, transport: HttpTransport, clock: Clock) -> None:
         self.log: SessionLog = NoRecord()

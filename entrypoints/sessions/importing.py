@@ -37,7 +37,8 @@ ACCOUNT = "imported"
 INSTANCE_TAG = b"im"
 SLICE_MS = 100
 """How long market data is collected before it is taken: as much as a daemon that is not in a hurry."""
-TIMER_MS = 200
+TIMER_STEPS_MS = ((2_000, 200), (60_000, 1_000), (1 << 62, 10_000))
+"""While nothing has been heard for so long, time is looked at so often: a hole of a day needs no million looks."""
 FLUSH_ENTRIES = 20_000
 
 
@@ -96,9 +97,7 @@ def import_session(
     writing = _Import(Universe(instruments), engine, begins_ms, log, configuration)
     for number, frame in enumerate(recording.frames(), 1):
         writing.take(frame.line, frame.at_ms, frame.text)
-        if log.waiting >= FLUSH_ENTRIES:
-            log.flush()
-            show(number)
+        show(number)
     writing.end()
     log.close("imported")
     if log.manifest.stopped is not None:
@@ -123,7 +122,7 @@ class _Import:
         self._interval = engine.interval
         self._begins_ms = begins_ms
         self._configuration = configuration
-        self._recorder = Recorder(log)
+        self._log, self._recorder = log, Recorder(log)
         ahead_ms = FeedSettings().ahead_limit_ms
         self._desk = FrameDesk(universe, engine.interval, None, ahead_ms, None, self._recorder, NobodyListens())
         self._candles = CandleMemory()
@@ -132,6 +131,7 @@ class _Import:
         self._last_ms = 0
 
     def take(self, line: int, at_ms: int, text: str) -> None:
+        self._flush_when_full()
         if not self._has_begun and at_ms >= self._begins_ms:
             self._begin()
         self._let_time_pass(at_ms)
@@ -149,6 +149,10 @@ class _Import:
         """What was said last is taken, too."""
         self._take_slice(self._last_ms)
         self._recorder.ended("imported", self.seq, GENESIS.hex())
+
+    def _flush_when_full(self) -> None:
+        if self._log.waiting >= FLUSH_ENTRIES:
+            self._log.flush()
 
     def _begin(self) -> None:
         self._take_slice(self._begins_ms)
@@ -174,7 +178,8 @@ class _Import:
             if slice_ms <= timer_ms:
                 self._take_slice(slice_ms)
             else:
-                self._timer_due_ms += TIMER_MS
+                silent_ms = timer_ms - self._last_ms
+                self._timer_due_ms += next(step for limit, step in TIMER_STEPS_MS if silent_ms < limit)
                 self._event(timer_ms, TimerFired())
 
     def _take_slice(self, at_ms: int) -> None:
@@ -188,6 +193,7 @@ class _Import:
     def _event(self, at_ms: int, event: Event) -> None:
         self.seq += 1
         self._recorder.taken(self.seq, at_ms, event)
+        self._flush_when_full()
 
 
 def _lead(recording: Recording, interval: Interval, asked: int | None) -> int:

@@ -21,6 +21,9 @@ def simulated_lines(title: str, run: Simulated) -> Iterator[str]:
     pnl = sum((each.trade.pnl for each in run.trades), ZERO)
     fees = sum((each.fill.fee for each in run.fills), ZERO)
     funding = sum((each.amount_usd for each in run.fundings), ZERO)
+    if not run.events:
+        yield f"{title}: nothing was decided; the recording is too short for a closed candle after its warm-up"
+        return
     yield f"{title}: {utc(run.first_ms)} to {utc(run.last_ms)}"
     yield (
         f"  {run.events:,} events of {run.frames:,} frames: {run.decisions:,} decisions, {len(run.intents)} intents, "

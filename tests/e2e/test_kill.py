@@ -43,6 +43,7 @@ def check(tally: Tally, points: int, record_property: Record, *, settles: bool) 
     assert max(tally.restarts_ms + tally.cold_restarts_ms) <= RESTART_LIMIT_MS
     assert len(tally.cold_restarts_ms) >= CHAINS and len(tally.restarts_ms) >= points / 4
     assert {"OPEN", "STOP", "TAKE_PROFIT", "CLOSE"} <= tally.orders.keys(), "a kill needs something to break"
+    assert tally.replayed >= CHAINS, "what was committed before a kill comes out of its record"
     if settles:
         assert tally.unsettled == [], "a calm time, and nobody knows what became of them"
 
