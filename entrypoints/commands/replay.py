@@ -70,11 +70,17 @@ def command(
         raise click.UsageError("--verify compares with what was recorded; --what-if and --strategy change it")
     path = choose_session(session, read_configuration().settings.sessions_dir)
     opened = OpenedSession(path, salvage=salvage, check_hashes=not ignore_hashes, quiet=as_json)
+    imported = opened.manifest.origin == "import"
+    if imported and (verify or export_ledger is not None):
+        raise click.UsageError(
+            f"{opened.manifest.session} is an imported market: nothing was decided when it was recorded; "
+            "without --verify and --export-ledger it is traded on paper"
+        )
     stop, wait = _stop(until), pacer(_speed(speed))
     if export_ledger is not None:
         _export(opened, export_ledger)
         return
-    if what_if is not None or strategy is not None or opened.manifest.origin == "import":
+    if what_if is not None or strategy is not None or imported:
         ctx.exit(_simulate(opened, what_if, strategy, stop, wait, as_json=as_json))
     began_s = time.perf_counter()
     replay = replay_of(opened.manifest)
