@@ -13,7 +13,6 @@ from domain.event_text import effects_to_plain, event_name, event_to_plain, fact
 from domain.events import Event
 from ports.session_log import Entry, NoRecord, SessionLog, Tag
 
-
 _WITH_VALUES = frozenset((Tag.EVENT, Tag.STEP))
 
 

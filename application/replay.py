@@ -146,12 +146,16 @@ class Replay:
 
     def run(self, entries: Iterable[Entry]) -> Replayed:
         """Replay to the end, or to the first difference. Raises `SessionDamaged` where a record contradicts itself."""
-        result = self.result
+        result, redo = self.result, self.frames.redo
         for entry in entries:
             tag = entry[0]
             if tag in _OF_A_FEED:
-                result.frames += tag == Tag.FRAME
-                self._redo(entry)
+                try:
+                    redo(entry)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise self._contradiction(str(error)) from error
+                if tag == Tag.FRAME:
+                    result.frames += 1
             elif tag == Tag.TAKEN or tag == Tag.EVENT:
                 self._settle()
                 if result.difference is not None and self.stops_at_difference:
@@ -177,12 +181,6 @@ class Replay:
         return result
 
     # ── what happened ────────────────────────────────────────────────────────────────────────────
-
-    def _redo(self, entry: Entry) -> None:
-        try:
-            self.frames.redo(entry)
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._contradiction(str(error)) from error
 
     def _born(self, number: int) -> Event:
         try:

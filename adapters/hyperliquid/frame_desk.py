@@ -121,7 +121,7 @@ class FrameDesk:
 
         `is_backlog`: it tells what was, not what is happening.
         """
-        self._put((Tag.BACKLOG,) if is_backlog else (Tag.DELIVER,))
+        self._put(_BACKLOG if is_backlog else _DELIVER)
         heard = self._heard
         match heard:
             case BboHeard():
@@ -208,17 +208,25 @@ class FrameDesk:
 
     def redo(self, entry: Sequence[Any]) -> None:
         """Do what a note says. Raises `ValueError` where it is none of a desk's notes."""
-        match entry:
-            case [Tag.FRAME, _, int() as line, int() as now_ms, str() as raw]:
+        # First what comes by the million.
+        if len(entry) == 1 and entry[0] == Tag.DELIVER:
+            self.deliver(is_backlog=False)
+            return
+        if len(entry) == 5 and entry[0] == Tag.FRAME:
+            _, _, line, now_ms, raw = entry
+            if type(line) is int and type(now_ms) is int and type(raw) is str:
                 self.decode(line, raw, now_ms)
-            case [Tag.DELIVER]:
-                self.deliver(is_backlog=False)
+                return
+        match entry:
             case [Tag.BACKLOG]:
                 self.deliver(is_backlog=True)
             case [Tag.FEED, str() as name, *arguments] if name in _REDO:
                 _REDO[name](self, *arguments)
             case _:
                 raise ValueError(f"{str(entry)[:80]} is nothing that a feed does")
+
+
+_DELIVER, _BACKLOG = (Tag.DELIVER,), (Tag.BACKLOG,)
 
 
 def _plain(streams: Iterable[CandleStream]) -> list[list[str]]:

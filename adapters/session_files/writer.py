@@ -35,8 +35,8 @@ _ENTRY_COST = 300
 _TOGETHER = 256
 """Entries that become JSON in one call."""
 
-_PLAIN = frozenset((Tag.FRAME, Tag.DELIVER))
-"""What comes by the million is JSON already: nobody has to write it out."""
+_OF_FRAMES = frozenset((Tag.FRAME, Tag.DELIVER))
+"""What comes by the million; it has no `seq`, and never ends a session."""
 
 _OVERFLOWN = "more waited in memory than the limit allows, because nobody wrote it to the disk"
 
@@ -84,7 +84,7 @@ class SessionWriter:
         self._alerts, self._encode, self._now_ms = alerts, encode, now_ms
         self._json = msgspec.json.Encoder().encode
         self._entries: deque[Entry] = deque()  # appended to by one thread and emptied by another without a lock
-        self._put_bytes = self._taken_bytes = 0
+        self._put_bytes, self._put_limit = 0, limits.waiting_bytes  # the one is whoever puts to write, the other whoever flushes
         self._recording, self._overflown, self._closed, self._told = True, False, False, False
         self._last, self._chain = 0, ""
         self._last_seq: int | None = None
@@ -126,7 +126,7 @@ class SessionWriter:
             return  # as many as frames, and always the same one
         else:
             self._put_bytes += _ENTRY_COST + sum(len(part) for part in entry if type(part) is str)
-        if self._put_bytes - self._taken_bytes > self._limits.waiting_bytes:
+        if self._put_bytes > self._put_limit:
             self._recording, self._overflown = False, True
             self._tell(_OVERFLOWN)
 
@@ -164,7 +164,7 @@ class SessionWriter:
                 self._stop(_OVERFLOWN, finish=True)
 
     def _taken(self) -> list[Entry]:
-        self._taken_bytes = self._put_bytes
+        self._put_limit = self._put_bytes + self._limits.waiting_bytes
         return [self._entries.popleft() for _ in range(len(self._entries))]
 
     def _write(self, entries: list[Entry]) -> Exception | None:
@@ -196,30 +196,25 @@ class SessionWriter:
         return unwritable
 
     def _texts(self, entries: list[Entry]) -> Iterator[tuple[bytes, list[Entry]]]:
-        """JSON of several entries at a time, with commas between them, and those among them that are no frames."""
+        """JSON of several entries at a time, with commas between them, and those of them that are not about frames."""
         for start in range(0, len(entries), _TOGETHER):
             batch = entries[start : start + _TOGETHER]
-            others = [entry for entry in batch if entry[0] not in _PLAIN]
             try:
-                text = self._json_of(batch, others)
-            except Exception:  # noqa: BLE001  (one of them cannot be written: which one?)
+                text = self._json_of(batch)
+            except Exception:  # noqa: BLE001  (one of them cannot be written: which one is asked below)
                 text = b""
-            if text and len(text) <= RECORD_BYTES:
-                yield text, others
+            if 0 < len(text) <= RECORD_BYTES:
+                yield text, _others(batch)
                 continue
             for entry in batch:
-                others = [] if entry[0] in _PLAIN else [entry]
                 try:
-                    text = self._json_of([entry], others)
-                except Exception as error:  # noqa: BLE001  (a bug of ours, which must not cost a trade)
+                    text = self._json_of([entry])
+                except Exception as error:
                     raise _Unwritable(error) from error
-                yield text, others
+                yield text, _others([entry])
 
-    def _json_of(self, entries: list[Entry], others: list[Entry]) -> bytes:
-        if others:
-            encode = self._encode
-            return self._json([entry if entry[0] in _PLAIN else encode(entry) for entry in entries])[1:-1]
-        return self._json(entries)[1:-1]
+    def _json_of(self, entries: list[Entry]) -> bytes:
+        return self._json(list(map(self._encode, entries)))[1:-1]
 
     def _append(self, parts: list[bytes], first_seq: int | None, last_seq: int | None) -> None:
         segment, limits = self._segment, self._limits
@@ -298,6 +293,10 @@ class SessionWriter:
             f"recording of session {self._manifest.session} has stopped: {reason}. The daemon goes on, but from here "
             "on this run cannot be replayed. Free space or repair the disk; the next start records again.",
         )
+
+
+def _others(entries: list[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry[0] not in _OF_FRAMES]
 
 
 def _words(error: OSError, folder: Path) -> str:
