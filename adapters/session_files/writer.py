@@ -84,7 +84,7 @@ class SessionWriter:
         self._alerts, self._encode, self._now_ms = alerts, encode, now_ms
         self._json = msgspec.json.Encoder().encode
         self._entries: deque[Entry] = deque()  # appended to by one thread and emptied by another without a lock
-        self._put_bytes, self._put_limit = 0, limits.waiting_bytes  # the one is whoever puts to write, the other whoever flushes
+        self._put_bytes, self._put_limit = 0, limits.waiting_bytes  # written by whoever puts; by whoever flushes
         self._recording, self._overflown, self._closed, self._told = True, False, False, False
         self._last, self._chain = 0, ""
         self._last_seq: int | None = None
