@@ -31,7 +31,8 @@ EVENTS_SHOWN = 12
 
 FLOAT_TOLERANCE = 1e-9
 
-_OF_A_FEED = frozenset((Tag.FRAME, Tag.DELIVER, Tag.BACKLOG, Tag.FEED))
+OF_A_FEED = frozenset((Tag.FRAME, Tag.HELD, Tag.DELIVER, Tag.BACKLOG, Tag.FEED))
+"""Entries that a feed made, to be done again."""
 
 
 class Frames(Protocol):
@@ -149,13 +150,13 @@ class Replay:
         result, redo = self.result, self.frames.redo
         for entry in entries:
             tag = entry[0]
-            if tag in _OF_A_FEED:
+            if tag in OF_A_FEED:
                 try:
                     redo(entry)
                 except (ValueError, KeyError, TypeError) as error:
                     raise self._contradiction(str(error)) from error
-                if tag == Tag.FRAME:
-                    result.frames += 1
+                if tag != Tag.FEED:
+                    result.frames += tag == Tag.FRAME or tag == Tag.HELD
             elif tag == Tag.TAKEN or tag == Tag.EVENT:
                 self._settle()
                 if result.difference is not None and self.stops_at_difference:

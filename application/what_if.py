@@ -17,7 +17,7 @@ from application.backtest import JobRunner
 from application.candle_memory import CandleMemory
 from application.digest import RunDigest
 from application.engine import UnifiedEngine
-from application.replay import Births, Frames, Stop
+from application.replay import OF_A_FEED, Births, Frames, Stop
 from domain.config_events import OverridesText
 from domain.effects import (
     AskAccount,
@@ -147,8 +147,8 @@ class WhatIf:
                 self._note_asks(entry)
             elif tag == Tag.DROPPED:
                 self.births.take(entry[1])
-            elif tag in (Tag.FRAME, Tag.DELIVER, Tag.BACKLOG, Tag.FEED):
-                self.result.frames += tag == Tag.FRAME
+            elif tag in OF_A_FEED:
+                self.result.frames += tag == Tag.FRAME or tag == Tag.HELD
                 self._redo(entry)
         result = self.result
         result.digest = self._run.hexdigest()

@@ -12,7 +12,9 @@ class Tag:
     """What an entry says, by its first part."""
 
     FRAME = "f"
-    """frame_no, connection, at_ms, text: a raw frame, before anybody looked into it."""
+    """frame_no, connection, at_ms, text: a raw frame, as it came, and it counts."""
+    HELD = "h"
+    """The same, and it does not count, or not before one of the next two says so."""
     DELIVER = "d"
     """The frame before counts."""
     BACKLOG = "b"

@@ -221,6 +221,7 @@ class HyperliquidFeed:
                     yield self._account_news.popleft() if self._account_news else self._ended_slices.popleft()
         finally:
             self._is_running = False
+            self._desk.end()
             if self._slice_timer is not None:
                 self._slice_timer.cancel()
             for task in self._tasks:

@@ -3,7 +3,7 @@
     frame ─▶ decode ─▶ (the session says whether it counts) ─▶ deliver ─▶ account events, at once
                                                                      └─▶ market slice ─▶ take ─▶ market events
 
-Everything that is done here is noted in the feed's log before it is done, and each event that comes of it has a number.
+Everything that is done here is noted in the feed's log, and each event that comes of it has a number.
 The same notes, done again by `redo` in another process, give the same events: a recorded session holds raw frames and
 what was done with them, not what they were thought to mean.
 """
@@ -33,7 +33,7 @@ from domain.candles import Interval
 from domain.events import Event
 from domain.instruments import Universe
 from ports.feed_log import FeedLog
-from ports.session_log import Tag
+from ports.session_log import Entry, Tag
 
 
 class DeskListener(Protocol):
@@ -89,7 +89,9 @@ class FrameDesk:
         self._log = log
         self._put = log.put
         self._listener = listener
-        self._frame_no = 0
+        self._frame_no = self._line = 0
+        self._unnoted = False
+        """The frame that was decoded last is not on record yet: whether it counts is known in a moment."""
         self._raw = ""
         self._heard: Heard | None = None
         self._decoded_ms = 0
@@ -109,10 +111,12 @@ class FrameDesk:
     # ── frames ───────────────────────────────────────────────────────────────────────────────────
 
     def decode(self, line: int, raw: str, now_ms: int) -> Heard:
-        """Say what a frame of connection `line` is. It is on record before anybody looks into it."""
+        """Say what a frame of connection `line` is. It is on record whatever becomes of it."""
+        if self._unnoted:
+            self._note_frame(Tag.HELD)
         self._frame_no += 1
-        self._put((Tag.FRAME, self._frame_no, line, now_ms, raw))
-        self._raw, self._decoded_ms = raw, now_ms
+        self._unnoted = True
+        self._line, self._raw, self._decoded_ms = line, raw, now_ms
         self._heard = heard = decode_frame(raw, self._universe, self._user, now_ms)
         return heard
 
@@ -121,7 +125,10 @@ class FrameDesk:
 
         `is_backlog`: it tells what was, not what is happening.
         """
-        self._put(_BACKLOG if is_backlog else _DELIVER)
+        if self._unnoted and not is_backlog:
+            self._note_frame(Tag.FRAME)
+        else:
+            self._do((Tag.BACKLOG,) if is_backlog else (Tag.DELIVER,))
         heard = self._heard
         match heard:
             case BboHeard():
@@ -151,82 +158,95 @@ class FrameDesk:
         if newest_ms <= self._decoded_ms + self._ahead_limit_ms:
             self._market.stamp(newest_ms)
 
+    def _note_frame(self, tag: str) -> None:
+        self._unnoted = False
+        self._put((tag, self._frame_no, self._line, self._decoded_ms, self._raw))
+
+    def _do(self, entry: Entry) -> None:
+        """Note what follows on the frame that was decoded last."""
+        if self._unnoted:
+            self._note_frame(Tag.HELD)
+        self._put(entry)
+
     def note_line(self, line: int, what: str, why: str = "") -> None:
         """A connection was opened or lost. Nothing follows from it here; it explains what does not come."""
-        self._put((Tag.LINE, line, what, why))
+        self._do((Tag.LINE, line, what, why))
 
     # ── what is known besides ────────────────────────────────────────────────────────────────────
 
     def begin(self, now_ms: int) -> None:
         """From now on snapshots tell what is new; what was before is told by others."""
-        self._put((Tag.FEED, "begin", now_ms))
+        self._do((Tag.FEED, "begin", now_ms))
         self._account.started_ms = now_ms
 
     def set_skew(self, skew_ms: int) -> None:
         """How far the venue's time is ahead of ours."""
         if skew_ms != self._skew_ms:
-            self._put((Tag.FEED, "set_skew", skew_ms))
+            self._do((Tag.FEED, "set_skew", skew_ms))
             self._skew_ms = skew_ms
 
     def watch(self, symbols: Sequence[str]) -> None:
         """See `MarketSlice.watch`; so below."""
-        self._put((Tag.FEED, "watch", list(symbols)))
+        self._do((Tag.FEED, "watch", list(symbols)))
         self._market.watch(symbols)
 
     def mids_began(self) -> None:
-        self._put((Tag.FEED, "mids_began"))
+        self._do((Tag.FEED, "mids_began"))
         self._market.mids_began()
 
     def started(self, streams: Iterable[CandleStream]) -> None:
         named = list(streams)
         if named:
-            self._put((Tag.FEED, "started", _plain(named)))
+            self._do((Tag.FEED, "started", _plain(named)))
             self._market.started(named)
 
     def stopped(self, streams: Collection[CandleStream], silent_ms: int = 0) -> list[MarketEvent]:
         if not streams:
             return []
-        self._put((Tag.FEED, "stopped", _plain(streams), silent_ms))
+        self._do((Tag.FEED, "stopped", _plain(streams), silent_ms))
         return self._told(self._market.stopped(streams, silent_ms))
 
     def not_running(self, streams: Collection[CandleStream]) -> list[MarketEvent]:
         if not streams:
             return []
-        self._put((Tag.FEED, "not_running", _plain(streams)))
+        self._do((Tag.FEED, "not_running", _plain(streams)))
         return self._told(self._market.not_running(streams))
 
     def take(self) -> list[MarketEvent]:
         """Everything of the market that was collected; the next slice is empty."""
-        self._put((Tag.FEED, "take"))
+        self._do((Tag.FEED, "take"))
         return self._told(self._market.take())
 
     def _told(self, events: list[MarketEvent]) -> list[MarketEvent]:
         self._log.born(events)
         return events
 
+    def end(self) -> None:
+        """Nothing follows: the frame that was decoded last goes on record if it is not there."""
+        if self._unnoted:
+            self._note_frame(Tag.HELD)
+
     # ── from a record ────────────────────────────────────────────────────────────────────────────
 
     def redo(self, entry: Sequence[Any]) -> None:
         """Do what a note says. Raises `ValueError` where it is none of a desk's notes."""
-        # First what comes by the million.
-        if len(entry) == 1 and entry[0] == Tag.DELIVER:
-            self.deliver(is_backlog=False)
-            return
-        if len(entry) == 5 and entry[0] == Tag.FRAME:
+        if len(entry) == 5 and entry[0] == Tag.FRAME:  # first what comes by the million
             _, _, line, now_ms, raw = entry
             if type(line) is int and type(now_ms) is int and type(raw) is str:
                 self.decode(line, raw, now_ms)
+                self.deliver(is_backlog=False)
                 return
         match entry:
+            case [Tag.HELD, _, int() as line, int() as now_ms, str() as raw]:
+                self.decode(line, raw, now_ms)
+            case [Tag.DELIVER]:
+                self.deliver(is_backlog=False)
             case [Tag.BACKLOG]:
                 self.deliver(is_backlog=True)
             case [Tag.FEED, str() as name, *arguments] if name in _REDO:
                 _REDO[name](self, *arguments)
             case _:
                 raise ValueError(f"{str(entry)[:80]} is nothing that a feed does")
-
-
-_DELIVER, _BACKLOG = (Tag.DELIVER,), (Tag.BACKLOG,)
 
 
 def _plain(streams: Iterable[CandleStream]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from ports.session_log import Tag
 
 _WITH_SEQ = frozenset((Tag.TAKEN, Tag.EVENT, Tag.STEP))
-_TIME_AT = {Tag.FRAME: 3, Tag.TAKEN: 2, Tag.EVENT: 2}
+_TIME_AT = {Tag.FRAME: 3, Tag.HELD: 3, Tag.TAKEN: 2, Tag.EVENT: 2}
 
 
 def seq_of(entry: Sequence[Any]) -> int | None:

@@ -35,7 +35,7 @@ _ENTRY_COST = 300
 _TOGETHER = 256
 """Entries that become JSON in one call."""
 
-_OF_FRAMES = frozenset((Tag.FRAME, Tag.DELIVER))
+_OF_FRAMES = frozenset((Tag.FRAME, Tag.HELD))
 """What comes by the million; it has no `seq`, and never ends a session."""
 
 _OVERFLOWN = "more waited in memory than the limit allows, because nobody wrote it to the disk"
@@ -122,8 +122,6 @@ class SessionWriter:
         tag = entry[0]
         if tag == Tag.FRAME:  # first what comes by the million
             self._put_bytes += _ENTRY_COST + len(entry[4])
-        elif tag == Tag.DELIVER:
-            return  # as many as frames, and always the same one
         else:
             self._put_bytes += _ENTRY_COST + sum(len(part) for part in entry if type(part) is str)
         if self._put_bytes > self._put_limit:

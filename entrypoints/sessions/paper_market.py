@@ -21,6 +21,8 @@ from ports.session_log import Entry, Tag
 
 HOUR_MS = 3_600_000
 
+_COUNTS = frozenset((Tag.FRAME, Tag.DELIVER))
+
 Rates = Mapping[tuple[str, int], Decimal]
 """By symbol and full hour."""
 
@@ -35,7 +37,7 @@ class PaperMarket:
 
     def redo(self, entry: Sequence[Any]) -> None:
         self._desk.redo(entry)
-        if entry[0] == Tag.DELIVER and self._exchange is not None:
+        if entry[0] in _COUNTS and self._exchange is not None:
             heard = self._desk.heard
             if isinstance(heard, BookHeard):
                 self._news += self._exchange.on_book(_book(heard))
@@ -77,7 +79,7 @@ def recorded_rates(entries: Iterable[Entry], setup: Setup) -> Rates:
         if entry[0] == Tag.EVENT and entry[3] == "funding":
             event = event_from_plain(entry[3], entry[4])
             found = (event,) if isinstance(event, FundingPaid) else ()
-        elif entry[0] == Tag.FRAME and '"userFundings"' in entry[4]:
+        elif entry[0] in (Tag.FRAME, Tag.HELD) and '"userFundings"' in entry[4]:
             heard = decode_frame(entry[4], universe, user)
             found = heard.fundings if isinstance(heard, FundingsHeard) else ()
         for paid in found:

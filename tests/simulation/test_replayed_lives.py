@@ -168,7 +168,7 @@ def other_timer(entries: list[list[Any]]) -> int:
 def other_fill(entries: list[list[Any]]) -> int:
     """Executions were told with another price; named by the first step that books one that a frame told."""
     for entry in entries:
-        if entry[0] == Tag.FRAME and '"fills"' in entry[4]:
+        if entry[0] in (Tag.FRAME, Tag.HELD) and '"fills"' in entry[4]:
             frame = json.loads(entry[4])
             for fill in frame["data"]["fills"]:
                 fill["px"] = _times(fill["px"], 1.001)

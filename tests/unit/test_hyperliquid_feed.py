@@ -466,7 +466,7 @@ def test_a_bug_ends_the_feed_loudly(where: str) -> None:
         rig = Rig(broken if where == "catching up" else None, user=ME)
         await asyncio.sleep(0.1)
         if where == "listening":
-            rig.feed._desk = None  # type: ignore[assignment]
+            rig.feed._desk._market = None  # type: ignore[assignment]
             rig.market_socket.say(bbo("BTC", "100.0", "101.0"))
         await asyncio.sleep(1)
         (result,) = await asyncio.gather(rig.task, return_exceptions=True)
