@@ -1,15 +1,20 @@
 """What every test folder shares: fixed seeds, no silent skips, the recorded data. See docs/testing.md."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 FIXED_SEEDS = (1, 2, 3)
 SHARED_DATA = "AIQ_SHARED_DATA"
 NO_SKIP = "AIQ_TEST_NO_SKIP"
+TOGETHER = "xdist_group"
+"""The mark of a file whose tests share something expensive, or must not run side by side."""
 
 # The same examples every time, on a machine of any speed: what the gate runs.
 settings.register_profile(
@@ -61,10 +66,42 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave long tests out without calling them skipped: a skip says that something is missing here."""
-    if config.option.long:
-        return
-    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
-    items[:] = [item for item in items if not item.get_closest_marker("long")]
+    if not config.option.long:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    if hasattr(config, "workerinput"):
+        items[:] = _by_turns(items)
+
+
+def _by_turns(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Who waits for real processes and who computes, by turns: so that no core is idle while others wait."""
+    waiting = [item for item in items if "e2e" in item.path.parts]
+    computing = [item for item in items if "simulation" in item.path.parts]
+    first = [item for item in chain.from_iterable(zip_longest(waiting, computing)) if item is not None]
+    chosen = set(first)
+    return first + [item for item in items if item not in chosen]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    return _FilesTogether(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+class _FilesTogether(LoadScopeScheduling):  # type: ignore[misc]
+    """All tests of a marked file go to one worker, any other test to whoever is free.
+
+    xdist's own way is to rename the marked tests, which pytest no longer hears of since it has names of its own.
+    """
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        files = (config.rootpath / "tests").rglob("test_*.py")
+        marked = (each for each in files if f"mark.{TOGETHER}" in each.read_text())
+        self._together = {each.relative_to(config.rootpath).as_posix() for each in marked}
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return file if file in self._together else nodeid
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: sees what xfail and unittest made of the outcome
