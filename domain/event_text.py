@@ -71,7 +71,7 @@ def event_name(event: Event) -> str:
 
 def event_to_plain(event: Event) -> Any:
     """What an event says, exactly."""
-    return plain(event)
+    return plain(event, exact=True)
 
 
 def event_from_plain(name: object, value: Any) -> Event:
@@ -79,7 +79,7 @@ def event_from_plain(name: object, value: Any) -> Event:
     kind: Any = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueTextError(f"no kind of event is called {name!r}")
-    event: Event = codec_of(kind).decode(value)
+    event: Event = codec_of(kind, exact=True).decode(value)
     return event
 
 

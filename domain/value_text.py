@@ -3,9 +3,9 @@
 The codec is derived from the type hints of a class once, when it is first asked for: a field added to a class is in its
 text from then on, and older texts without it are read with its default. What else changed since is in `_UPGRADES`.
 
-A decimal is its plain notation without trailing zeros (1.10 and 1.1 are one amount, however it was come by) and a float
-is its `repr`; NaN and infinity, which JSON has no numbers for, are texts. A choice is its value, a set is sorted, and
-of a union of classes the name stands with the value.
+A decimal is its plain notation without trailing zeros (1.10 and 1.1 are one amount, however it was come by), or where
+that is asked for exactly what it is. A float is its `repr`; NaN and infinity, which JSON has no numbers for, are texts.
+A choice is its value, a set is sorted, and of a union of classes the name stands with the value.
 """
 
 from __future__ import annotations
@@ -111,62 +111,83 @@ def _encode_any(value: Any) -> Any:
     return value
 
 
+def _decode_exact(text: Any) -> Decimal:
+    try:
+        value = Decimal(text) if type(text) is str else None
+    except ArithmeticError:
+        value = None
+    if value is None or not value.is_finite():
+        raise ValueTextError(f"{text!r} is no decimal")
+    return value
+
+
+_EXACT_DECIMAL = Codec(str, _decode_exact)
 _ANY_SCALAR = Codec(_encode_any, _decode_any)
 
 
-def plain(value: object) -> Any:
+_Of = Callable[[Any], Codec]
+"""The codec of a hint inside another one, of the same exactness."""
+
+
+def plain(value: object, *, exact: bool = False) -> Any:
     """A value by the codec of its class."""
     kind: Any = type(value)
-    return codec_of(kind).encode(value)
+    return codec_of(kind, exact=exact).encode(value)
 
 
 @functools.cache
-def codec_of(hint: Any) -> Codec:
-    """The codec of a type, from its hint. A hint that no value of ours has is a mistake (`AssertionError`)."""
+def codec_of(hint: Any, *, exact: bool = False) -> Codec:
+    """The codec of a type, from its hint. A hint that no value of ours has is a mistake (`AssertionError`).
+
+    `exact`: a decimal comes back with the zeros it had, as whoever prints it would see.
+    """
+    if exact and hint is Decimal:
+        return _EXACT_DECIMAL
     if hint in _SCALARS:
         return _SCALARS[hint]
+    of = functools.partial(codec_of, exact=exact)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return Codec(operator.attrgetter("value"), hint)
     if dataclasses.is_dataclass(hint):
         assert isinstance(hint, type), "a dataclass, not an instance of one"
-        return _record_codec(hint)
+        return _record_codec(hint, of)
     if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
-        return _named_tuple_codec(hint)
+        return _named_tuple_codec(hint, of)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:
-        return _union_codec(arguments)
+        return _union_codec(arguments, of)
     if origin is np.ndarray:
         return _column_codec(typing.get_args(arguments[1])[0])
     if origin is tuple:
-        return _tuple_codec(codec_of(arguments[0])) if arguments[1] is ... else _fixed_codec(arguments)
+        return _tuple_codec(of(arguments[0])) if arguments[1] is ... else _fixed_codec(arguments, of)
     if origin is list:
-        return _list_codec(codec_of(arguments[0]), list)
+        return _list_codec(of(arguments[0]), list)
     if origin is frozenset:
-        return _set_codec(codec_of(arguments[0]))
+        return _set_codec(of(arguments[0]))
     assert origin is dict, f"a value of ours has a field of the type {hint}"
-    return _mapping_codec(*arguments)
+    return _mapping_codec(arguments, of)
 
 
-def _union_codec(arguments: tuple[Any, ...]) -> Codec:
+def _union_codec(arguments: tuple[Any, ...], of: _Of) -> Codec:
     kinds = [each for each in arguments if each is not types.NoneType]
     if all(each in (str, float, int, bool) for each in kinds):
         return _optional_codec(_SCALARS[kinds[0]] if len(kinds) == 1 else _ANY_SCALAR)
-    inner = codec_of(kinds[0]) if len(kinds) == 1 else _tagged_codec(kinds)
+    inner = of(kinds[0]) if len(kinds) == 1 else _tagged_codec(kinds, of)
     return inner if len(kinds) == len(arguments) else _optional_codec(inner)
 
 
-def _tagged_codec(kinds: Sequence[type]) -> Codec:
+def _tagged_codec(kinds: Sequence[type], of: _Of) -> Codec:
     """One of several classes: an object with the class's name among its members."""
     by_name = {each.__name__: each for each in kinds}
 
     def encode(value: Any) -> dict[str, Any]:
-        return {_KIND_KEY: type(value).__name__, **plain(value)}
+        return {_KIND_KEY: type(value).__name__, **of(type(value)).encode(value)}
 
     def decode(members: Any) -> Any:
         if type(members) is not dict or members.get(_KIND_KEY) not in by_name:
             raise ValueTextError(f"{members!r} is none of {', '.join(by_name)}")
         rest = {name: member for name, member in members.items() if name != _KIND_KEY}
-        return codec_of(by_name[members[_KIND_KEY]]).decode(rest)
+        return of(by_name[members[_KIND_KEY]]).decode(rest)
 
     return Codec(encode, decode)
 
@@ -193,8 +214,8 @@ def _column_codec(dtype: Any) -> Codec:
     return Codec(encode, decode)
 
 
-def _fixed_codec(arguments: tuple[Any, ...]) -> Codec:
-    codecs = [codec_of(each) for each in arguments]
+def _fixed_codec(arguments: tuple[Any, ...], of: _Of) -> Codec:
+    codecs = [of(each) for each in arguments]
 
     def decode(values: Any) -> Any:
         if len(_exactly(list)(values)) != len(codecs):
@@ -204,9 +225,9 @@ def _fixed_codec(arguments: tuple[Any, ...]) -> Codec:
     return Codec(lambda values: [codec.encode(each) for codec, each in zip(codecs, values, strict=True)], decode)
 
 
-def _named_tuple_codec(kind: Any) -> Codec:
+def _named_tuple_codec(kind: Any, of: _Of) -> Codec:
     hints = typing.get_type_hints(kind)
-    inner = _fixed_codec(tuple(hints[name] for name in kind._fields))
+    inner = _fixed_codec(tuple(hints[name] for name in kind._fields), of)
     return Codec(inner.encode, lambda values: kind._make(inner.decode(values)))
 
 
@@ -221,9 +242,9 @@ def _set_codec(inner: Codec) -> Codec:
     return Codec(lambda values: [inner.encode(each) for each in sorted(values)], _list_codec(inner, frozenset).decode)
 
 
-def _mapping_codec(key_hint: Any, value_hint: Any) -> Codec:
+def _mapping_codec(arguments: tuple[Any, ...], of: _Of) -> Codec:
     """Pairs, in the mapping's order: keys need not be texts."""
-    pairs = _list_codec(_fixed_codec((key_hint, value_hint)), dict)
+    pairs = _list_codec(_fixed_codec(arguments, of), dict)
     return Codec(lambda mapping: pairs.encode(mapping.items()), pairs.decode)
 
 
@@ -238,10 +259,10 @@ def _tuple_codec(inner: Codec) -> Codec:
     return _list_codec(inner, tuple)
 
 
-def _record_codec(kind: type) -> Codec:
+def _record_codec(kind: type, of: _Of) -> Codec:
     hints = typing.get_type_hints(kind)
     fields = dataclasses.fields(kind)
-    codecs = {field.name: codec_of(hints[field.name]) for field in fields}
+    codecs = {field.name: of(hints[field.name]) for field in fields}
     encoders = [(name, codec.encode) for name, codec in codecs.items()]
     assert _KIND_KEY not in codecs, "the name of a class has its own key"
 

@@ -57,14 +57,14 @@ class Setup:
 
 
 def setup_to_plain(setup: Setup) -> dict[str, Any]:
-    found: dict[str, Any] = plain(setup)
+    found: dict[str, Any] = plain(setup, exact=True)
     return found
 
 
 def setup_of(manifest: Manifest) -> Setup:
     """Raises `SessionDamaged` where the manifest does not say enough."""
     try:
-        setup: Setup = codec_of(Setup).decode(dict(manifest.setup))
+        setup: Setup = codec_of(Setup, exact=True).decode(dict(manifest.setup))
     except ValueError as error:
         raise SessionDamaged("manifest.json", f"its setup cannot be read: {error}") from error
     return setup

@@ -52,7 +52,7 @@ class Manifest:
 
     `setup`: what a replay needs to build the same engine; nothing here reads it. `stopped`: why recording stopped
     before the session's end. `pruned`: how many first segments were removed, up to the record `pruned_last`
-    whose hash was `pruned_chain`. `redacted`: addresses were replaced, so ids derived from them do not fit.
+    whose hash was `pruned_chain`. `redacted`: addresses, and the ids derived from them, were replaced.
     """
 
     session: str

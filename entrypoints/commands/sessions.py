@@ -18,7 +18,10 @@ from entrypoints.output import plain, print_json, print_table, say, utc
 from entrypoints.progress import progress
 from entrypoints.sessions.choose import SESSION_HELP, choose_session
 from entrypoints.sessions.contents import Contents, read_contents
+from entrypoints.sessions.difference import difference_lines
 from entrypoints.sessions.import_command import command as import_command
+from entrypoints.sessions.market_only import export_market
+from entrypoints.sessions.redacting import ReplaysOtherwise, export_redacted
 
 GB = 1_000_000_000
 _LARGE = 20_000_000
@@ -106,18 +109,38 @@ def prune(cap_gb: str | None, dry_run: bool, as_json: bool) -> None:
 @command.command(name="export", epilog=SESSION_HELP)
 @click.argument("session")
 @click.option("--out", required=True, metavar="FILE", help="The bundle to write, a .tar; must not be there yet.")
-@click.option("--hash-addresses", is_flag=True, help="Replace every address, each always by the same other one.")
-def export(session: str, out: str, hash_addresses: bool) -> None:
+@click.option("--hash-addresses", is_flag=True, help="Replace every address, and whatever is derived from one.")
+@click.option("--market-only", is_flag=True, help="Leave the account out: the market alone, to trade on paper.")
+@click.pass_context
+def export(ctx: click.Context, session: str, out: str, hash_addresses: bool, market_only: bool) -> None:
     """Write a session into one file, to keep or to give away; `replay` and these commands open it as it is.
 
     A session holds no keys, but what was traded, and paths of this machine. With --hash-addresses it no longer says
-    whose account it is; order ids are derived from it and do not fit any more.
+    whose account it is: addresses, ids of orders and hashes of transactions are others, each always the same, and a
+    replay of it finds no difference. For that the session is replayed first; what does not replay here is refused.
+
+    What was traded, when and at which price cannot be hidden from whoever has the market's trades, nor can amounts be
+    changed that decisions rest on: --market-only leaves all of the account out, orders, fills and decisions included.
+    What is left begins with 10,000 USD and trades on paper, as an imported session does. The overrides text and risk
+    limits stay in both; so do, where exits have an interval of their own, the candles streamed of what was held.
     """
+    if hash_addresses and market_only:
+        raise click.UsageError("--market-only leaves no address to hash: name one of the two")
     path = choose_session(session, _settings().sessions_dir)
-    total = SessionReader(path).bytes
+    total, file = SessionReader(path).bytes, Path(out).expanduser()
     with progress("exporting", total, quiet=total < _LARGE) as tell:
-        export_session(path, Path(out).expanduser(), hash_addresses=hash_addresses, tell=tell)
-    print(f"{out}: {_size(Path(out).expanduser().stat().st_size)}")
+        try:
+            if hash_addresses:
+                export_redacted(path, file, tell=tell)
+            elif market_only:
+                export_market(path, file, tell=tell)
+            else:
+                export_session(path, file, tell=tell)
+        except ReplaysOtherwise as error:
+            print("\n".join(difference_lines(error.difference)))
+            say(str(error))
+            ctx.exit(ExitCode.FAILED)
+    print(f"{out}: {_size(file.stat().st_size)}")
 
 
 command.add_command(import_command)

@@ -77,5 +77,5 @@ if __name__ == "__main__":
             made = MAKERS[chosen](Path(temporary))
             lean = edited(made, Path(temporary) / chosen, without_exchanges)
             named(chosen).unlink(missing_ok=True)
-            export(lean, named(chosen), hash_addresses=False)
+            export(lean, named(chosen))
             print(f"{named(chosen)}: {named(chosen).stat().st_size:,} bytes")

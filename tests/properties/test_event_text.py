@@ -127,6 +127,8 @@ def same(left: Any, right: Any) -> bool:
     """Equal in type and in every bit: NaN is NaN, and -0.0 is not 0.0."""
     if type(left) is not type(right):
         return False
+    if isinstance(left, Decimal):
+        return str(left) == str(right)
     if isinstance(left, np.ndarray):
         return (left.dtype, left.shape, left.tobytes()) == (right.dtype, right.shape, right.tobytes())
     if hasattr(left, "__dataclass_fields__"):

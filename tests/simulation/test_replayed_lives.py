@@ -70,7 +70,7 @@ def beginning(folder: Path) -> Recovered:
     raise AssertionError("it recovered first")
 
 
-@pytest.mark.seeds(3, 7, 11)
+@pytest.mark.seeds(3, 4, 7, 11)
 def test_every_life_is_replayed_bit_for_bit(recorded: Callable[[int], list[Path]], seed: int) -> None:
     kinds: Counter[str] = Counter()
     lives, frames = recorded(seed), 0

@@ -119,11 +119,17 @@ def test_prune_refuses_what_is_no_amount(shelf: Path, told: Any, cap: str) -> No
 
 def test_export_writes_a_bundle_that_every_command_opens(shelf: Path, told: Any, tmp_path: Path) -> None:
     told("export", "one", "--out", "one.tar")
-    told("export", "one", "--out", "hashed.tar", "--hash-addresses")
-    for name in ("one.tar", "hashed.tar"):
-        assert told("verify", str(tmp_path / name)).splitlines()[-1] == "sound"
-    assert "addresses are replaced" in told("show", "hashed.tar")
+    assert told("verify", str(tmp_path / "one.tar")).splitlines()[-1] == "sound"
     assert "there already" in told("export", "one", "--out", "one.tar", code=ExitCode.DATA)
+
+
+def test_what_cannot_be_replayed_is_only_exported_as_it_is(shelf: Path, told: Any, tmp_path: Path) -> None:
+    for how in ("--hash-addresses", "--market-only"):
+        text = told("export", "one", "--out", "other.tar", how, code=ExitCode.DATA)
+        assert "its setup cannot be read" in text and "only be exported as it is" in text
+        assert not (tmp_path / "other.tar").exists()
+    both = told("export", "one", "--out", "x.tar", "--hash-addresses", "--market-only", code=ExitCode.USAGE)
+    assert "name one of the two" in both
 
 
 def test_a_session_is_named_by_id_path_or_latest(shelf: Path, tmp_path: Path) -> None:
