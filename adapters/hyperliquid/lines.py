@@ -126,14 +126,21 @@ class Line:
         self._closing = None
         self._reader.opened(self.number)
         self._do(self.session.opened(self._clock.monotonic_ms()))
-        ending: Exception = SocketClosedError()
+        both = (
+            asyncio.create_task(self._keep(socket), name="feed keeper"),
+            asyncio.create_task(self._listen(socket), name="feed listener"),
+        )
+        # No task group: where a connection breaks while we are cancelled it would tell of the break, and forget that.
         try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._keep(socket), name="feed keeper")
-                both.create_task(self._listen(socket), name="feed listener")
-        except* SocketClosedError as ended:
-            ending = ended.exceptions[0]
-        return ending
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            ends = await asyncio.gather(*both, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception) and not isinstance(end, SocketClosedError):
+                raise end
+        return next((end for end in ends if isinstance(end, SocketClosedError)), SocketClosedError())
 
     async def _listen(self, socket: Socket) -> None:
         receive, decode, heard, monotonic_ms = (

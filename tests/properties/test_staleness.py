@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.hyperliquid.feed_health import Verdict
@@ -115,6 +115,7 @@ def test_without_a_witness_false_deaths_are_few() -> None:
     answers=st.booleans(),
     seed=st.integers(0, 2**32),
 )
+@example("heavy tail", 245.0, 12, 60, False, False, True, 65_536)  # the venue agreed in the last second before the stop
 def test_a_feed_that_stops_is_named_within_the_bound(
     shape: str, mean_ms: float, coins: int, stop_s: int, beside: bool, pongs: bool, answers: bool, seed: int
 ) -> None:
@@ -141,8 +142,10 @@ def test_a_feed_that_stops_is_named_within_the_bound(
     assert "connection 0: nothing for" in named[0].reason
     dead = [spell for spell in named if spell.verdict is Verdict.DEAD]
     bound_ms = _death_ms(gap, coins, beside=beside, pongs=pongs, answers=answers)
+    # As long as the feed might have spoken, an answer that agrees is as good as a frame.
+    from_ms = stop_ms if answers else last_ms
     if bound_ms is not None:
-        assert dead and dead[0].first_ms - last_ms <= bound_ms + LOOK_MS
+        assert dead and dead[0].first_ms - from_ms <= bound_ms + LOOK_MS
 
 
 def _learned(line: ArrivingLine, last_ms: int) -> UsualGap:
