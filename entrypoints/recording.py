@@ -42,7 +42,7 @@ class Setup:
     """What an engine was made from, besides the settings' texts.
 
     `assets`: the venue's number of each symbol, by which orders are written; None where they are not signed.
-    `user`: whose account's frames were heard. `paper_cash_usd`: None where no exchange was simulated.
+    `user`: whose account's frames were heard. `ledger`: the file, by which runs of one ledger find each other.
     """
 
     ledger: str
