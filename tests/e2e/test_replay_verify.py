@@ -25,7 +25,7 @@ from tests.hyperliquid_rigs import VenueControl
 from tests.session_edits import edited, entries_of
 from tests.venue_process import venue
 
-pytestmark = [pytest.mark.xdist_group("replay"), pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.xdist_group("replay"), pytest.mark.timeout(900)]
 
 SYMBOLS = "BTC,ETH,SOL,DOGE"
 PLACES = (("UTC", "C"), ("Asia/Kolkata", "C.UTF-8"), ("America/St_Johns", "POSIX"), ("Pacific/Chatham", "C"))
@@ -107,16 +107,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
             "AI_QUANT_SESSION_SEGMENT_MB": "1",
         }
         with Daemon(folder, settings) as daemon:
-            daemon.wait_for(lambda _: fills_in(ledger) >= 2, 150)
+            daemon.wait_for(lambda _: fills_in(ledger) >= 2, 270)
             control.operate("trade", user=control.user, coin="BTC", side="buy", size="0.002")
             overrides.write_text(OVERRIDES.format(stop=0.5))
             daemon.wait_for(lambda each: "config_reloaded" in each.text, 30)
             booked = fills_in(ledger)
-            daemon.wait_for(lambda _: fills_in(ledger) > booked, 90)
+            daemon.wait_for(lambda _: fills_in(ledger) > booked, 180)
             assert daemon.end(signal.SIGKILL) == -signal.SIGKILL
         with Daemon(folder, settings) as daemon:
             booked = fills_in(ledger)
-            daemon.wait_for(lambda _: fills_in(ledger) > booked, 150)
+            daemon.wait_for(lambda _: fills_in(ledger) > booked, 270)
             time.sleep(3)
             assert daemon.end(signal.SIGTERM) == 0, daemon.text[-3000:]
             assert control.key.removeprefix("0x") not in daemon.text
