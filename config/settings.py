@@ -33,7 +33,7 @@ _ADDRESS_FIELDS = ("account_address", "vault_address")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a start needs to know besides the strategy's config. Its one secret is behind a mask.
+    """Everything a start needs to know besides the strategy's config. Its secrets are behind masks.
 
     `time_scale`: simulated milliseconds per real one. `symbols`: empty means all of the market.
     """
@@ -69,6 +69,9 @@ class Settings:
     log_level: LogLevel
     log_format: LogFormat
     heartbeat_secs: int
+    alert_urls: SecretText | None
+    alert_window_s: int
+    alerts_per_hour: int
     ws_enable_candle: bool
     ws_rest_ms: int
     ws_enable_bbo: bool
@@ -103,7 +106,7 @@ def read_settings(written: Mapping[str, Written]) -> tuple[dict[str, Given], lis
             continue
         value = _read(variable, source.text.strip())
         if isinstance(value, Refusal):
-            silent = is_secret(variable.name) or looks_like_a_key(source.text)
+            silent = variable.secret or is_secret(variable.name) or looks_like_a_key(source.text)
             message = value.message if silent else f"{value.message} (got '{shortened(source.text)}')"
             problems.append(ConfigProblem(source.place, variable.name, message + _near(variable, source.text)))
         else:

@@ -99,6 +99,7 @@ _HOST = r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])"
 _URL = (rf"https?://{_HOST}(:[0-9]{{1,5}})?/?", "a URL without a path, such as http://127.0.0.1:8080")
 _FILE = (r"(~|\.{1,2})?/[^\x00]+", "a file's path that starts with / or ~/ or ./")
 _KEY = ("(0x)?[0-9a-fA-F]{64}", "64 hexadecimal digits, with 0x or without")
+_ALERT_URLS = (r"[A-Za-z][A-Za-z0-9+.-]*://\S.*", "apprise URLs, comma-separated, such as tgram://TOKEN/CHAT")
 _CONSENT = (MASTER_KEY_CONSENT, f"not set, or {MASTER_KEY_CONSENT}")
 
 VARIABLES = (
@@ -179,6 +180,15 @@ VARIABLES = (
     Variable(
         "heartbeat_secs", _whole(1, 3_600, "seconds between two heartbeat lines"), "30", file_key="heartbeat_every_s"
     ),
+    Variable(
+        "alert_urls",
+        _text("where alerts go besides the log; needs the extra `alerts`", *_ALERT_URLS),
+        None,
+        _NOT_SET,
+        secret=True,
+    ),
+    Variable("alert_window_s", _whole(1, 86_400, "an alert about one subject goes out once in so many seconds"), "900"),
+    Variable("alerts_per_hour", _whole(1, 1_000, "alerts go out so often at most; critical ones always do"), "30"),
     Variable("ws_enable_candle", _switch("candles over the WebSocket; off: asked for when they have closed"), "1"),
     Variable(
         "ws_rest_ms", _whole(0, 1_000, "market data are read so often, in ms; the account's at once in any case"), "80"

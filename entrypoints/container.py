@@ -42,6 +42,7 @@ from config.variables import LIVE_CONFIRMATION, Mode, Network
 from domain.config_events import OverridesText
 from domain.events import Event
 from domain.instruments import Instrument, Universe
+from entrypoints.alerting import last_alerts
 from entrypoints.gates import GateClosed
 from entrypoints.paths import decisions_path
 from entrypoints.pauses import Pauses
@@ -272,6 +273,7 @@ class DaemonParts:
         self.record.close("stopped")
         self.candles.close()
         await self.row.close()
+        await last_alerts(self.row.alerts)
         self.decisions.close()
         self.ledger.close()
 

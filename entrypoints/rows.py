@@ -18,7 +18,6 @@ from adapters.hyperliquid.feed_watch import FeedWatch
 from adapters.hyperliquid.history import HyperliquidHistory
 from adapters.hyperliquid.market_watch import MarketWatch
 from adapters.hyperliquid.subscriptions import TooManySubscriptions
-from adapters.logged_alerts import LoggedAlerts
 from adapters.sim.exchange import ExchangeRules
 from application.account_watch import AccountWatch
 from application.engine import UnifiedEngine
@@ -27,6 +26,7 @@ from application.supervisor import Companion
 from config.settings import Settings
 from domain.events import Event
 from domain.strategy_config import Place
+from entrypoints.alerting import alerts_of
 from entrypoints.catch_up import CatchUp
 from entrypoints.paths import exchange_path, would_path
 from entrypoints.pauses import USUAL, Pauses
@@ -71,7 +71,7 @@ def paper_row(
     from adapters.sim.exchange_state import load_book
     from adapters.sim.paper_desk import PaperDesk
 
-    alerts = LoggedAlerts()
+    alerts = alerts_of(settings, connection.clock)
     feed = _feed(settings, connection, engine, alerts, None, _nothing_happened, log)
     history = HyperliquidHistory(connection.info, connection.universe, connection.clock, connection.skew)
     rates = FundingRates(lambda: read_rates(connection.info), connection.clock, alerts)
@@ -94,7 +94,7 @@ def dry_live_row(settings: Settings, connection: VenueConnection, engine: Unifie
     from adapters.hyperliquid.encoder import ActionEncoder
     from entrypoints.line_file import LineFile
 
-    alerts = LoggedAlerts()
+    alerts = alerts_of(settings, connection.clock)
     user = connection.account_address
     account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
     catch_up = CatchUp(account, engine)
@@ -128,7 +128,7 @@ def live_row(
     from adapters.hyperliquid.signing import Signer
     from adapters.hyperliquid.watch import VenueWatch
 
-    alerts = LoggedAlerts()
+    alerts = alerts_of(settings, connection.clock)
     assert connection.key is not None, "live connects with a key"
     signer = Signer(connection.key, is_mainnet=connection.endpoint.is_mainnet)
     nonces = NonceSource(nonce_path(settings.user_dir, settings.network.value, signer.address))
