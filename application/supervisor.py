@@ -93,8 +93,12 @@ class Supervisor:
     def inbox(self) -> Inbox:
         return self._inbox
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set. Whatever a task raises comes out of here, and the daemon has stopped."""
+    async def run(self, stop: asyncio.Event, on_turn: Callable[[], None] = lambda: None) -> None:
+        """Run until `stop` is set. Whatever a task raises comes out of here, and the daemon has stopped.
+
+        `on_turn` hears of every round of the engine's loop, at least one per `timer_s`, the first after recovery:
+        silence means that the loop hangs.
+        """
         async with asyncio.TaskGroup() as effects:
             await self._recover(effects)
             async with asyncio.TaskGroup() as tasks:
@@ -111,7 +115,7 @@ class Supervisor:
                         *self._companions_at_work(),
                     )
                 ]
-                engine = tasks.create_task(self._engine_loop(effects), name="engine")
+                engine = tasks.create_task(self._engine_loop(effects, on_turn), name="engine")
                 await stop.wait()
                 for task in intake:
                     task.cancel()
@@ -148,13 +152,14 @@ class Supervisor:
 
     # ── the loop ─────────────────────────────────────────────────────────────────────────────
 
-    async def _engine_loop(self, effects: asyncio.TaskGroup) -> None:
+    async def _engine_loop(self, effects: asyncio.TaskGroup, on_turn: Callable[[], None]) -> None:
         while not self._stopping:
             batch: list[Event] = []
             while len(batch) < BATCH_LIMIT and (event := self._inbox.take()) is not None:
                 batch.append(event)
             if batch:
                 await self._take(batch, effects)
+                on_turn()
             else:
                 await self._inbox.wait()
 

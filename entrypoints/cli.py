@@ -34,9 +34,10 @@ _SECTIONS = {
     },
     "Live": {
         "wallet": "The agent's key: put it into a file, see whose it is, try a signature.",
+        "alerts": "Where alerts go besides the log: try every channel.",
     },
     "Ledger": {
-        "db": "The ledger's file: check it.",
+        "db": "The ledger's file: check it, back it up.",
         "recover": "A new ledger in place of a lost one, from what the venue remembers. Sends nothing.",
     },
     "Research": {

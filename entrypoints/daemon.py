@@ -10,12 +10,13 @@ import asyncio  # noqa: E402  (the guard comes before anything of ours)
 import signal  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Mapping  # noqa: E402
+from collections.abc import Callable, Mapping  # noqa: E402
 
 from dependency_injector import providers  # noqa: E402
 
 from config.load import Configuration  # noqa: E402
 from config.overrides_watch import wait_at_start_ms  # noqa: E402
+from config.settings import Settings  # noqa: E402
 from config.suggestions import unknown_symbols  # noqa: E402
 from entrypoints.account_lock import account_held  # noqa: E402
 from entrypoints.candle_weight import refuse_too_heavy  # noqa: E402
@@ -26,6 +27,7 @@ from entrypoints.logs import set_up_logging  # noqa: E402
 from entrypoints.output import say  # noqa: E402
 from entrypoints.rehearsal import put_away_last_rehearsal  # noqa: E402
 from entrypoints.screen import banner  # noqa: E402
+from entrypoints.service_notify import ServiceNotify  # noqa: E402
 from entrypoints.venue_connection import connect  # noqa: E402
 
 FROM_STORE = "--from-store"
@@ -92,21 +94,37 @@ async def _trade(configuration: Configuration) -> None:
 
 async def _trade_on(parts: DaemonParts, configuration: Configuration) -> None:
     settings = configuration.settings
+    service = ServiceNotify.of_this_process(lambda: _status(settings, parts))
+    service.recovering()
     try:
         for warning in unknown_symbols(configuration.book, parts.universe.symbols):
             say(f"warning: {warning}")
         print(banner(settings, configuration.first.path, len(parts.universe)), flush=True)
         stop = asyncio.Event()
-        _stop_on_signals(stop)
+
+        def end() -> None:
+            service.stopping()
+            stop.set()
+
+        _stop_on_signals(stop, end)
         if settings.run_for_s is not None:
-            asyncio.get_running_loop().call_later(settings.run_for_s, stop.set)
-        await parts.supervisor.run(stop)
+            asyncio.get_running_loop().call_later(settings.run_for_s, end)
+        await parts.supervisor.run(stop, service.turned)
         print(parts.screen.summary(f"./aiq why {parts.universe.symbols[0]}"), flush=True)
     finally:
+        service.stopping()
         await parts.close()
 
 
-def _stop_on_signals(stop: asyncio.Event) -> None:
+def _status(settings: Settings, parts: DaemonParts) -> str:
+    """One line for the service manager."""
+    engine = parts.engine
+    held, orders = len(engine.portfolio.positions), len(engine.oms.all_live_orders())
+    warming = f", {engine.market.warm_up.awaited} symbols without history yet" if engine.market.warm_up.awaited else ""
+    return f"{settings.mode.value} on {settings.network.value}: positions {held}, orders {orders}{warming}"
+
+
+def _stop_on_signals(stop: asyncio.Event, end: Callable[[], None]) -> None:
     """The first SIGINT or SIGTERM stops cleanly, the second at once."""
     loop = asyncio.get_running_loop()
 
@@ -117,7 +135,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         say(f"{signal.Signals(number).name}: stopping (again: at once)")
-        stop.set()
+        end()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)

@@ -1,20 +1,27 @@
-"""The ledger's file: is it sound?"""
+"""The ledger's file: is it sound? And copies of it, made while the daemon runs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 
+from adapters.sqlite.backup import back_up, check_file
+from adapters.sqlite.file_kinds import CANDLES, DECISIONS, LEDGER, FileKind
 from adapters.sqlite.ledger_check import Checked, Tell, check_ledger
+from config.settings import Settings
 from config.variables import Mode, Network
 from entrypoints.configuration import read_configuration
 from entrypoints.exit_codes import ExitCode
 from entrypoints.output import print_json, say
+from entrypoints.paths import decisions_path
 from entrypoints.progress import Progress, progress
+from ports.ledger import StorageError
 
 LARGE = 20_000
 """Events from which on progress is shown: fewer take a second or two."""
@@ -45,6 +52,74 @@ def check(ctx: click.Context, db: str | None, as_json: bool) -> None:
     else:
         _print(path, checked, took_s)
     ctx.exit(ExitCode.DATA if checked.problems else ExitCode.DONE)
+
+
+@command.command(name="backup")
+@click.option("--out", required=True, metavar="FILE", help="Where the ledger's copy goes; no file is ever replaced.")
+@click.option("--all", "with_all", is_flag=True, help="Also the decision log and the candle store, named after FILE.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def backup(out: str, with_all: bool, as_json: bool) -> None:
+    """Copy the ledger as of one moment; a daemon may be running. The copy is checked as `db check` does.
+
+    Ends with 0 when every copy is sound and on the disk, and with 8 otherwise: then the one that failed is not there.
+    """
+    began = time.monotonic()
+    target = Path(out).absolute()
+    jobs = _jobs(read_configuration().settings, target, with_all)
+    taken = [job for job in jobs if job.target.exists() or job.target.is_symlink()]
+    if taken:
+        raise StorageError(
+            f"{taken[0].target}: there is a file already, and none is replaced. Name another with --out."
+        )
+    done = [_backed_up(job) for job in jobs]
+    if as_json:
+        print_json({"ok": True, "files": done, "took_s": round(time.monotonic() - began, 3)})
+        return
+    for file in done:
+        print(f"{file['kind']}: {file['path']} ({file['bytes']:,} bytes, sound)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    kind: FileKind
+    source: Path
+    target: Path
+    check: Callable[[Path], None]
+
+
+def _jobs(settings: Settings, target: Path, with_all: bool) -> list[_Job]:
+    """What is copied, the ledger first. Of the other files those that are there."""
+    stem = target.name.removesuffix(".sqlite")
+    others = (
+        (DECISIONS, decisions_path(settings), target.with_name(f"{stem}.decisions.sqlite")),
+        (CANDLES, settings.market_db_path, target.with_name(f"{stem}.market.sqlite")),
+    )
+    jobs = [_Job(LEDGER, settings.db_path, target, _check_copy)]
+    for kind, source, copy in others if with_all else ():
+        if source.exists():
+            jobs.append(_Job(kind, source, copy, partial(check_file, kind=kind)))
+        else:
+            say(f"note: {source}: there is no {kind.name} yet")
+    return jobs
+
+
+def _backed_up(job: _Job) -> dict[str, object]:
+    with _telling() as tell:
+        size = back_up(job.source, job.target, job.kind, job.check, partial(tell, f"copying the {job.kind.name}"))
+    return {"kind": job.kind.name, "source": str(job.source), "path": str(job.target), "bytes": size}
+
+
+def _check_copy(copy: Path) -> None:
+    """A ledger that is not sound is no backup. Raises `StorageError` with what was found."""
+    with _telling() as tell:
+        problems = check_ledger(copy, _now_ms, tell).problems
+    if problems:
+        for problem in problems:
+            say(problem)
+        raise StorageError(
+            f"{len(problems)} problems, so no backup was made: the ledger itself is not sound, see `./aiq db check`; "
+            "stop the daemon and copy its file and what lies beside it (-wal) by hand"
+        )
 
 
 def _now_ms(mode: str, network: str) -> int | None:
