@@ -59,7 +59,7 @@ from ports.session_errors import SessionDamaged
 from ports.session_log import Entry, Tag
 from ports.strategy import StrategyFailed
 
-_OF_THE_MARKET = (
+OF_THE_MARKET = (
     Quotes,
     CandleUpdates,
     CandlesClosed,
@@ -141,12 +141,12 @@ class WhatIf:
                 self._last_ms = max(self._last_ms, entry[2])
                 self.on_event(entry[2])
                 self._answer_unasked()
-                event = self.births.take(entry[3]) if tag == Tag.TAKEN else _read(entry)
+                event = self._born(entry[3]) if tag == Tag.TAKEN else _read(entry)
                 self._hear_recorded(event)
             elif tag == Tag.STEP:
                 self._note_asks(entry)
             elif tag == Tag.DROPPED:
-                self.births.take(entry[1])
+                self._born(entry[1])
             elif tag in OF_A_FEED:
                 self.result.frames += tag == Tag.FRAME or tag == Tag.HELD
                 self._redo(entry)
@@ -167,6 +167,12 @@ class WhatIf:
             for event in self.frames.news():
                 self._take(event)
 
+    def _born(self, number: int) -> Event:
+        try:
+            return self.births.take(number)
+        except ValueError as error:
+            raise SessionDamaged("the session", str(error), seq=self._seq) from error
+
     def _hear_recorded(self, event: Event) -> None:
         match event:
             case Recovered():
@@ -183,7 +189,7 @@ class WhatIf:
             case HistoryLoaded():
                 self._candles.take_window(event.window)
                 self._take(event)
-            case _ if isinstance(event, _OF_THE_MARKET):
+            case _ if isinstance(event, OF_THE_MARKET):
                 self._hear_market(event)
             case _:
                 pass  # what became of recorded orders

@@ -28,23 +28,10 @@ from adapters.session_files.redaction import has_hex, without_addresses
 from adapters.session_files.writer import SessionLimits, SessionWriter
 from application.recorder import Recorder, entry_to_plain
 from application.replay import OF_A_FEED, Births
+from application.what_if import OF_THE_MARKET
 from domain.config_events import OverridesText
 from domain.event_text import event_from_plain
-from domain.events import (
-    AccountSnapshot,
-    CandlesChecked,
-    CandlesClosed,
-    CandleStreams,
-    CandleUpdates,
-    Event,
-    HistoryLoaded,
-    MidsChecked,
-    Quotes,
-    Recovered,
-    TimerFired,
-    VenueTime,
-    VolumesHeard,
-)
+from domain.events import AccountSnapshot, EntriesHeld, Event, HistoryLoaded, Recovered
 from domain.fact_text import GENESIS
 from domain.facts import LedgerState
 from domain.instruments import Universe
@@ -63,19 +50,7 @@ RISK_SETTINGS = "AI_QUANT_RISK_"
 
 FLUSH_ENTRIES = 20_000
 
-_MARKET = (
-    Quotes,
-    CandleUpdates,
-    CandlesClosed,
-    CandleStreams,
-    MidsChecked,
-    VolumesHeard,
-    VenueTime,
-    CandlesChecked,
-    HistoryLoaded,
-    TimerFired,
-    OverridesText,
-)
+_MARKET = (*(kind for kind in OF_THE_MARKET if kind is not EntriesHeld), HistoryLoaded, OverridesText)
 """No `EntriesHeld`: what holds entries is mostly the account's own trouble, and its reasons name the agent."""
 
 _FRAMES = (Tag.FRAME, Tag.HELD)

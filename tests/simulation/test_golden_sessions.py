@@ -13,6 +13,7 @@ from entrypoints.sessions.difference import difference_lines
 from entrypoints.sessions.opened import OpenedSession
 from entrypoints.sessions.rebuild import replay_of
 from entrypoints.sessions.simulated import simulate_session
+from ports.session_errors import SessionDamaged
 from ports.session_log import Tag
 from tests.golden.renew import MAKERS, named, strategy_of
 from tests.session_edits import edited
@@ -50,6 +51,15 @@ def test_a_decision_that_changed_is_shown_readably(tmp_path: Path) -> None:
     assert after.startswith('  +  intent.size: "')
     before = [line for line in told if line.lstrip().startswith("seq ")]
     assert len(before) > 5 and told[0].split()[4] in before[-1], "what happened before it, and it"
+
+
+def test_a_what_if_of_a_record_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    def change(entries: list[list[object]]) -> None:
+        next(entry for entry in entries if entry[0] == Tag.TAKEN)[3] = 10_000_000
+
+    session = OpenedSession(edited(named("paper"), tmp_path / "edited", change), quiet=True)
+    with pytest.raises(SessionDamaged, match="no event number 10000000"):
+        simulate_session(session)
 
 
 def test_a_what_if_of_one_is_what_it_was() -> None:
