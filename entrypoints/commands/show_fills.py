@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from decimal import Decimal
-from pathlib import Path
 
 import click
 
 from adapters.sqlite.order_queries import ExecutionRow, executions
-from entrypoints.configuration import read_configuration
+from entrypoints.ledger_rows import ledger_path, rows_of_a_ledger
 from entrypoints.output import plain, print_json, print_table, usd, utc
 
 
 @click.command(name="show-fills")
-@click.option("--db", metavar="FILE", help="A ledger other than the configured one.")
-@click.option("--symbol", metavar="SYMBOL", help="Only this symbol (case-sensitive).")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the newest N.")
+@rows_of_a_ledger
 @click.option("--external", is_flag=True, help="Only those that no decision of ours asked for.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def command(db: str | None, symbol: str | None, limit: int | None, external: bool, as_json: bool) -> None:
     """Fills, oldest first. `./aiq explain TRADE_ID` tells what led to one."""
-    path = Path(db) if db is not None else read_configuration().settings.db_path
+    path = ledger_path(db)
     rows = executions(path, symbol, limit, external=external)
     if as_json:
         print_json([asdict(row) for row in rows])

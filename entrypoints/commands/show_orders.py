@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
 from adapters.sqlite.order_queries import OrderRow, orders
-from entrypoints.configuration import read_configuration
+from entrypoints.ledger_rows import ledger_path, rows_of_a_ledger
 from entrypoints.output import plain, print_json, print_table, utc
 
 
 @click.command(name="show-orders")
-@click.option("--db", metavar="FILE", help="A ledger other than the configured one.")
-@click.option("--symbol", metavar="SYMBOL", help="Only this symbol (case-sensitive).")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the newest N.")
+@rows_of_a_ledger
 @click.option("--open", "may_live", is_flag=True, help="Only those that the venue may still hold.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def command(db: str | None, symbol: str | None, limit: int | None, may_live: bool, as_json: bool) -> None:
     """Orders, oldest first: one line for each attempt at a decision. `./aiq explain CLOID` tells what led to one."""
-    path = Path(db) if db is not None else read_configuration().settings.db_path
+    path = ledger_path(db)
     rows = orders(path, symbol, limit, may_live=may_live)
     if as_json:
         print_json([asdict(row) for row in rows])

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from decimal import Decimal
-from pathlib import Path
 
 import click
 import msgspec
 
 from adapters.sqlite.queries import TradeRow, closed_trades
-from entrypoints.configuration import read_configuration
+from entrypoints.ledger_rows import ledger_path, rows_of_a_ledger
 from entrypoints.output import plain, print_json, print_table, usd, utc
 
 
 @click.command(name="show-trades")
-@click.option("--db", metavar="FILE", help="A ledger other than the configured one.")
-@click.option("--symbol", metavar="SYMBOL", help="Only this symbol (case-sensitive).")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the newest N.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@rows_of_a_ledger
 def command(db: str | None, symbol: str | None, limit: int | None, as_json: bool) -> None:
     """Closed trades, oldest first: a trade runs from flat to flat."""
-    path = Path(db) if db is not None else read_configuration().settings.db_path
+    path = ledger_path(db)
     trades = closed_trades(path, symbol, limit)
     if as_json:
         print_json([_as_json(trade) for trade in trades])
