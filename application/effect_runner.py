@@ -7,7 +7,8 @@ decided; an answer that takes long holds nobody else up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from application.candle_sources import CandleSources
 from application.committer import Committer
@@ -15,8 +16,10 @@ from application.fetch_queue import FetchQueue
 from domain.candles import CandleBatch, Interval
 from domain.effects import (
     Alert,
+    AnswerOperator,
     AskAccount,
     BurnNonce,
+    CancelForeign,
     CancelOrder,
     Effect,
     FetchCandles,
@@ -35,6 +38,7 @@ from ports.account import Account
 from ports.alerts import Alerts
 from ports.candle_history import HistoryUnavailable
 from ports.clock import Clock
+from ports.operators import NoOperators, Operators
 from ports.order_gateway import OrderGateway, VenueUnavailable
 from ports.strategy import StrategyFailed, StrategyWorker
 
@@ -76,6 +80,7 @@ class EffectRunner:
         clock: Clock,
         worker: StrategyWorker | None,
         put: Callable[[Event], None],
+        operators: Operators | None = None,
     ) -> None:
         """`ask_account` has the whole account read soon; what it says comes as events, by whoever reads it."""
         self._gateway = gateway
@@ -88,6 +93,7 @@ class EffectRunner:
         self._clock = clock
         self._worker = worker
         self._put = put
+        self._operators = operators or NoOperators()
         self._fetches = fetches
         self._stores: asyncio.Queue[CandleBatch] = asyncio.Queue()
         self._failures: dict[_Key, int] = {}
@@ -102,6 +108,8 @@ class EffectRunner:
                     tasks.create_task(self._submit(request), name=f"submit {request.cloid}")
                 case CancelOrder(symbol=symbol, cloid=cloid):
                     tasks.create_task(self._cancel(symbol, cloid), name=f"cancel {cloid}")
+                case CancelForeign(symbol=symbol, oid=oid):
+                    tasks.create_task(self._cancel_foreign(symbol, oid), name=f"cancel {symbol} {oid}")
                 case LookForOrder():
                     tasks.create_task(self._look(effect), name=f"look for {effect.cloid}")
                 case BurnNonce(cloid=cloid, nonce=nonce):
@@ -118,6 +126,8 @@ class EffectRunner:
                     self._stores.put_nowait(candles)
                 case RunStrategy(job=job):
                     tasks.create_task(self._analyse(job), name=f"strategy job {job.job_no}")
+                case AnswerOperator(request_id=request_id, is_done=is_done, text=text):
+                    self._operators.answer(request_id, text, is_done=is_done)
                 case Alert(code=code, text=text):
                     self._alerts.send(code, text)
 
@@ -145,17 +155,23 @@ class EffectRunner:
         try:
             outcome = await self._gateway.submit(request)
         except VenueUnavailable as error:
-            outcome = Rejected(RejectReason.OTHER, f"not sent: {error}")
+            outcome = Rejected(RejectReason.NOT_SENT, f"not sent: {error}")
         self._put(OrderOutcome(request.cloid, outcome))
 
     async def _cancel(self, symbol: str, cloid: str) -> None:
+        await self._until_through(partial(self._gateway.cancel, symbol, cloid), f"{symbol} {cloid}")
+
+    async def _cancel_foreign(self, symbol: str, oid: int) -> None:
+        await self._until_through(partial(self._gateway.cancel_foreign, symbol, oid), f"{symbol} {oid}")
+
+    async def _until_through(self, cancel: Callable[[], Awaitable[None]], what: str) -> None:
         for pause_s in (*CANCEL_RETRY_S, None):
             try:
-                await self._gateway.cancel(symbol, cloid)
+                await cancel()
                 return
             except VenueUnavailable as error:
                 if pause_s is None:
-                    self._alerts.send("cancel_failed", f"{symbol} {cloid}: {error}")
+                    self._alerts.send("cancel_failed", f"{what}: {error}")
                 else:
                     await asyncio.sleep(pause_s)
 

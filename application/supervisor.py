@@ -184,7 +184,7 @@ class Supervisor:
         withheld = self._withheld(wanted, took_ms, stopping=not entries)
         self._runner.run([each for each in wanted if _cloid_of(each) not in withheld], effects)
         for cloid, why in withheld.items():
-            self._inbox.put(OrderOutcome(cloid, Rejected(RejectReason.OTHER, f"not sent: {why}")))
+            self._inbox.put(OrderOutcome(cloid, Rejected(RejectReason.NOT_SENT, f"not sent: {why}")))
         for step in steps:
             self._on_step(step)
 

@@ -23,6 +23,7 @@ _QUOTED = re.compile(r"""(?P<quote>["'])(?P<text>[^"']*)(?P=quote)\s*(#.*)?""")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|MNEMONIC|SEED_PHRASE")
 _KEY_LIKE = re.compile(r"[0-9a-fA-F]{60,}")
+_OFF_WORDS = ("0", "false", "no", "n", "off", "")
 _KNOWN = frozenset(variable.name for variable in VARIABLES)
 
 
@@ -55,6 +56,16 @@ def unknown_variables(names: Mapping[str, object]) -> tuple[str, ...]:
         elif name.startswith(PREFIX):
             warnings.append(f"{name} is unknown and has no effect{did_you_mean(name, _KNOWN)}")
     return tuple(warnings)
+
+
+def refused_variables(written: Mapping[str, Written]) -> list[ConfigProblem]:
+    """Variables of the earlier engine that are switched on, and that nothing here obeys where people rely on it."""
+    problems = []
+    for name, found in sorted(written.items()):
+        entry = find(name, EARLIER_VARIABLES)
+        if entry is not None and entry.fate is Fate.REFUSED and found.text.strip().lower() not in _OFF_WORDS:
+            problems.append(ConfigProblem(found.place, name, entry.note))
+    return problems
 
 
 def is_secret(name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.environment import gather, looks_like_a_key, unknown_variables
+from config.environment import gather, looks_like_a_key, refused_variables, unknown_variables
 from config.overrides_watch import OverridesWatch
 from config.settings import (
     GivenSettings,
@@ -51,7 +51,7 @@ def load_configuration(
     """
     written, problems = gather(environ, _dotenv(cwd))
     given, wrong = read_settings(written)
-    problems += wrong
+    problems += [*wrong, *refused_variables(written)]
     settings, wrong = resolve(given, root=root)
     problems += wrong
     watch = OverridesWatch(settings.strategy_yaml, _shown(settings.strategy_yaml, root, cwd))

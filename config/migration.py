@@ -19,6 +19,8 @@ class Fate(enum.Enum):
     RENAMED = "renamed"
     LATER = "later"
     DROPPED = "dropped"
+    REFUSED = "refused"
+    """Dropped, and leaving it in place unheard could cost money: whoever has it switched on is told before a start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Heritage:
                 return f"has no effect: use {self.note}"
             case Fate.LATER:
                 return f"is NOT in force yet: {self.note}"
-            case Fate.DROPPED:
+            case Fate.DROPPED | Fate.REFUSED:
                 return f"has no effect: {self.note}"
             case Fate.KEPT:
                 raise AssertionError("a kept name is read, not warned about")

@@ -133,8 +133,14 @@ KEYS = (
     *heritage(
         "risk.", "max_drawdown_pct max_daily_loss_usd", Fate.KEPT, "the environment beats the file, as everywhere"
     ),
-    *heritage("risk.", "drawdown_reduce_policy", Fate.LATER, "a breach stops entries; closing by itself comes later"),
-    *heritage("risk.", "slippage_guard exposure heat perf_stop", Fate.LATER, _RISK_LATER),
+    *heritage("risk.", "drawdown_reduce_policy", Fate.KEPT, "close_all tries until everything is flat"),
+    *heritage(
+        "risk.slippage_guard.",
+        "enabled window_fills max_median_bps",
+        Fate.KEPT,
+        "the median is taken against the price that the entry was decided at; a breach shuts the kill latch",
+    ),
+    *heritage("risk.", "exposure heat perf_stop", Fate.LATER, _RISK_LATER),
     # Names that only ever existed on paper; `?` stands for any section.
     *heritage(
         "?.", "enable_ranging_regime_filter bearish_breadth_threshold_pct pullback_pct bb_std", Fate.DROPPED, _NEVER

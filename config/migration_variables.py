@@ -15,7 +15,9 @@ _OMS = "orders follow evidence from the venue, not clocks and guesses; there is 
 _LOGS = "logs go to standard error, as text or JSON; use the service manager to keep them"
 _ALERTS = "alerts come with the operations work"
 _RISK_LATER = "the risk guard does not know this limit yet"
-_KILL = "the kill latch comes with the operations work; until then stop the daemon"
+_HARD_KILL = (
+    "it blocked exits too, and nothing here does: AI_QUANT_KILL_SWITCH=close_only ends entries, =halt closes everything"
+)
 _PROMOTION = "promotion, kernel and factory plumbing; no such parts here"
 _HEALTH = "an account event is never dropped and an unexplained fill is always reported; no thresholds"
 
@@ -172,11 +174,15 @@ VARIABLES = (
         "signals are recorded when they are made",
     ),
     # Risk, logs, alerts, monitor.
-    *heritage(_P, "KILL_SWITCH KILL_SWITCH_MODE KILL_SWITCH_FILE HARD_KILL_SWITCH", Fate.LATER, _KILL),
+    *heritage(_P, "KILL_SWITCH", Fate.KEPT, "off, close_only (also 1, on) or halt, which closes all and then stops"),
+    *heritage(_P, "KILL_SWITCH_FILE", Fate.KEPT, "removing the file clears nothing: `./aiq kill --clear` does"),
+    *heritage(_P, "KILL_SWITCH_MODE", Fate.DROPPED, "AI_QUANT_KILL_SWITCH says it: close_only or halt"),
+    *heritage(_P, "HARD_KILL_SWITCH", Fate.REFUSED, _HARD_KILL),
     *heritage(
         _P,
         """RISK_MAX_ENTRY_ORDERS_PER_MIN RISK_MAX_ENTRY_ORDERS_PER_MIN_PER_SYMBOL RISK_MAX_DRAWDOWN_PCT
-        RISK_MAX_DAILY_LOSS_USD""",
+        RISK_MAX_DAILY_LOSS_USD RISK_NOTIONAL_WINDOW_S RISK_MAX_NOTIONAL_PER_WINDOW_USD
+        RISK_DRAWDOWN_REDUCE_POLICY""",
         Fate.KEPT,
         "beats `risk.*` in the overrides file",
     ),
@@ -188,13 +194,18 @@ VARIABLES = (
     ),
     *heritage(
         _P,
-        """RISK_NOTIONAL_WINDOW_S RISK_MAX_NOTIONAL_PER_WINDOW_USD RISK_DRAWDOWN_REDUCE_POLICY
-        RISK_SLIPPAGE_GUARD_ENABLED RISK_SLIPPAGE_GUARD_WINDOW_FILLS RISK_SLIPPAGE_GUARD_MAX_MEDIAN_BPS
-        RISK_EXPOSURE_ENABLED RISK_EXPOSURE_ALTS_MAX_LONGS RISK_EXPOSURE_ALTS_MAX_SHORTS
+        "RISK_SLIPPAGE_GUARD_ENABLED RISK_SLIPPAGE_GUARD_WINDOW_FILLS RISK_SLIPPAGE_GUARD_MAX_MEDIAN_BPS",
+        Fate.RENAMED,
+        "`risk: {slippage_guard: {enabled, window_fills, max_median_bps}}` in the overrides file",
+    ),
+    *heritage(_P, "DRAWDOWN_CLOSE_ALL_STALE_MID_MAX_AGE_S", Fate.DROPPED, "closing all tries until it is flat"),
+    *heritage(
+        _P,
+        """RISK_EXPOSURE_ENABLED RISK_EXPOSURE_ALTS_MAX_LONGS RISK_EXPOSURE_ALTS_MAX_SHORTS
         RISK_EXPOSURE_EXCLUDE_SYMBOLS RISK_HEAT_ENABLED RISK_HEAT_MAX_PCT RISK_HEAT_SL_ATR_MULT
         RISK_HEAT_FALLBACK_ATR_PCT RISK_PERF_STOP_ENABLED RISK_PERF_STOP_WINDOW_TRADES
         RISK_PERF_STOP_WINDOW_MINUTES RISK_PERF_STOP_MIN_TRADES RISK_PERF_STOP_MIN_PF RISK_PERF_STOP_MIN_WR
-        RISK_PERF_STOP_MIN_SHARPE RISK_PERF_STOP_KILL_MODE DRAWDOWN_CLOSE_ALL_STALE_MID_MAX_AGE_S""",
+        RISK_PERF_STOP_MIN_SHARPE RISK_PERF_STOP_KILL_MODE""",
         Fate.LATER,
         _RISK_LATER,
     ),

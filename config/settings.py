@@ -15,11 +15,12 @@ from typing import Any
 
 from config.environment import Written, is_secret, looks_like_a_key
 from config.suggestions import did_you_mean
-from config.variables import RISK_KEYS, VARIABLES, LogFormat, LogLevel, Mode, Network, Variable
+from config.variables import RISK_KEYS, VARIABLES, KillSwitch, LogFormat, LogLevel, Mode, Network, Variable
 from config.yaml_tree import shortened
 from domain.candles import Interval
 from domain.field_rules import Kind, Refusal, SecretText, Value, read_value
 from domain.strategy_config import ConfigLayer, Given, StrategyBook
+from domain.strategy_sections import DrawdownPolicy
 from ports.strategy_config import ConfigProblem
 
 SWITCH_WORDS = {"1": True, "0": False, **dict.fromkeys(("true", "yes", "y", "on"), True)}
@@ -80,6 +81,21 @@ class Settings:
     risk_max_daily_loss_usd: Decimal | None
     risk_max_entry_orders_per_min: int | None
     risk_max_entry_orders_per_min_per_symbol: int | None
+    risk_max_total_notional_usd: Decimal | None
+    risk_max_symbol_notional_usd: Decimal | None
+    risk_max_side_notional_usd: Decimal | None
+    risk_max_account_leverage: Decimal | None
+    risk_notional_window_s: int | None
+    risk_max_notional_per_window_usd: Decimal | None
+    risk_drawdown_reduce_policy: DrawdownPolicy | None
+    kill_switch: KillSwitch
+    kill_switch_file: Path
+    adopt_positions: bool
+    schedule_cancel_s: int | None
+    metrics_port: int | None
+    log_file: Path | None
+    log_file_mb: int
+    log_files_kept: int
     venue_url: str | None
     account_address: str | None
     vault_address: str | None
@@ -146,10 +162,11 @@ def resolve(given: GivenSettings, *, root: Path) -> tuple[Settings, list[ConfigP
     problems += _watchlist_problems(given, chosen)
     chosen["time_scale"] = chosen["time_scale"] or (_LOCAL_TIME_SCALE if paper and local else 1.0)
     chosen["strategy_yaml"] = _path(chosen["strategy_yaml"], default_overrides(root))
-    for field in ("agent_key_file", "agent_keystore", "agent_keystore_passphrase_file"):
+    for field in ("agent_key_file", "agent_keystore", "agent_keystore_passphrase_file", "log_file"):
         chosen[field] = None if chosen[field] is None else Path(chosen[field]).expanduser()
     chosen["user_dir"] = user_dir = _path(chosen["user_dir"], root / "user_data")
     chosen["db_path"] = ledger = _path(chosen["db_path"], user_dir / _ledger_name(chosen))
+    chosen["kill_switch_file"] = _path(chosen["kill_switch_file"], ledger.with_suffix(".kill"))
     market = ledger.with_suffix(".market.sqlite") if local else user_dir / f"market-{network.value}.sqlite"
     chosen["market_db_path"] = _path(chosen["market_db_path"], market)
     chosen["sessions_dir"] = _path(chosen["sessions_dir"], user_dir / "sessions")

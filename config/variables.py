@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from domain.candles import Interval
 from domain.field_rules import FieldRule, Kind, text_of
+from domain.strategy_sections import DrawdownPolicy
 
 PREFIX = "AI_QUANT_"
 LIVE_CONFIRMATION = "I_UNDERSTAND_THIS_CAN_LOSE_MONEY"
@@ -26,6 +27,14 @@ class Network(enum.Enum):
     LOCAL = "local"
     MAINNET = "mainnet"
     TESTNET = "testnet"
+
+
+class KillSwitch(enum.Enum):
+    """What the environment shuts at start."""
+
+    OFF = "off"
+    CLOSE_ONLY = "close_only"
+    HALT = "halt"
 
 
 class LogLevel(enum.Enum):
@@ -206,6 +215,74 @@ VARIABLES = (
         None,
         _NOT_SET,
     ),
+    Variable(
+        "risk_max_total_notional_usd", _amount("0", "1000000000", "risk.max_total_notional_usd" + _RISK), None, _NOT_SET
+    ),
+    Variable(
+        "risk_max_symbol_notional_usd",
+        _amount("0", "1000000000", "risk.max_symbol_notional_usd" + _RISK),
+        None,
+        _NOT_SET,
+    ),
+    Variable(
+        "risk_max_side_notional_usd", _amount("0", "1000000000", "risk.max_side_notional_usd" + _RISK), None, _NOT_SET
+    ),
+    Variable("risk_max_account_leverage", _amount("0", "50", "risk.max_account_leverage" + _RISK), None, _NOT_SET),
+    Variable("risk_notional_window_s", _whole(1, 3_600, "risk.notional_window_s" + _RISK), None, _NOT_SET),
+    Variable(
+        "risk_max_notional_per_window_usd",
+        _amount("0", "1000000000", "risk.max_notional_per_window_usd" + _RISK),
+        None,
+        _NOT_SET,
+    ),
+    Variable(
+        "risk_drawdown_reduce_policy",
+        _word(DrawdownPolicy, "risk.drawdown_reduce_policy" + _RISK),
+        None,
+        _NOT_SET,
+    ),
+    Variable(
+        "kill_switch",
+        FieldRule(
+            Kind.CHOICE,
+            "shuts the kill latch at start: close_only lets exits go on, halt closes everything; `./aiq kill --clear` "
+            "opens it again",
+            choices=(
+                ("off", KillSwitch.OFF),
+                ("close_only", KillSwitch.CLOSE_ONLY),
+                ("halt", KillSwitch.HALT),
+                ("0", KillSwitch.OFF),
+                ("1", KillSwitch.CLOSE_ONLY),
+                ("on", KillSwitch.CLOSE_ONLY),
+            ),
+        ),
+        "off",
+    ),
+    Variable(
+        "kill_switch_file",
+        _text("a file that shuts the kill latch as soon as it is there; its text: soft or hard"),
+        None,
+        "beside the ledger, with the ending .kill",
+    ),
+    Variable(
+        "adopt_positions",
+        _switch("take positions that were open before this ledger began into our care: stops, targets, exits"),
+        "0",
+    ),
+    Variable(
+        "schedule_cancel_s",
+        _whole(
+            10,
+            86_400,
+            "have the venue cancel every order once this daemon is silent for so long, while no stop rests",
+        ),
+        None,
+        _NOT_SET,
+    ),
+    Variable("metrics_port", _whole(1, 65_535, "serve /metrics and /healthz on this port of loopback"), None, _NOT_SET),
+    Variable("log_file", _text("write the log to this file too", *_FILE), None, _NOT_SET),
+    Variable("log_file_mb", _whole(1, 10_000, "begin the next log file after so many MB"), "50"),
+    Variable("log_files_kept", _whole(1, 1_000, "log files to keep, the oldest go first"), "10"),
     Variable("venue_url", _text("where the venue is, if not at the network's own place", *_URL), None, _NOT_SET),
     Variable("account_address", _text("master account, never the agent's address", *_ADDRESS), None, _NOT_SET),
     Variable("vault_address", _text("vault or sub-account to trade for", *_ADDRESS), None, _NOT_SET),
@@ -223,5 +300,12 @@ RISK_KEYS = {
     "risk_max_daily_loss_usd": "max_daily_loss_usd",
     "risk_max_entry_orders_per_min": "max_entry_orders_per_minute",
     "risk_max_entry_orders_per_min_per_symbol": "max_entry_orders_per_minute_per_symbol",
+    "risk_max_total_notional_usd": "max_total_notional_usd",
+    "risk_max_symbol_notional_usd": "max_symbol_notional_usd",
+    "risk_max_side_notional_usd": "max_side_notional_usd",
+    "risk_max_account_leverage": "max_account_leverage",
+    "risk_notional_window_s": "notional_window_s",
+    "risk_max_notional_per_window_usd": "max_notional_per_window_usd",
+    "risk_drawdown_reduce_policy": "drawdown_reduce_policy",
 }
 """Settings that are a key of `risk.*` in the overrides file, and that key."""

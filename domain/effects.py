@@ -21,6 +21,14 @@ class CancelOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelForeign:
+    """End an order that rests at the venue and is not of this ledger: by the venue's own number for it."""
+
+    symbol: str
+    oid: int
+
+
+@dataclass(frozen=True, slots=True)
 class LookForOrder:
     """Ask about an order whose fate is not known; answered by what is found, then `OrderLooked`.
 
@@ -97,6 +105,15 @@ class RunStrategy:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerOperator:
+    """What came of `OperatorSpoke`: leaves once it is durable."""
+
+    request_id: str
+    is_done: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """Tell the operator. `code` is stable, `text` is for people."""
 
@@ -107,6 +124,7 @@ class Alert:
 Effect = (
     SubmitOrder
     | CancelOrder
+    | CancelForeign
     | LookForOrder
     | BurnNonce
     | NameOrder
@@ -115,5 +133,6 @@ Effect = (
     | StoreCandles
     | WatchMarket
     | RunStrategy
+    | AnswerOperator
     | Alert
 )

@@ -13,6 +13,7 @@ from domain.events import (
     CandlesClosed,
     CandleStreams,
     CandleUpdates,
+    CashFlowed,
     EntriesHeld,
     Event,
     FillArrived,
@@ -20,6 +21,7 @@ from domain.events import (
     HistoryLoaded,
     MidsChecked,
     NonceBurned,
+    OperatorSpoke,
     OrderCanceled,
     OrderLooked,
     OrderNamed,
@@ -55,8 +57,10 @@ _NAMES: dict[type, str] = {
     OrderNamed: "named",
     FillArrived: "fill",
     FundingPaid: "funding",
+    CashFlowed: "cash_flow",
     AccountSnapshot: "account",
     EntriesHeld: "entries_held",
+    OperatorSpoke: "operator",
     StrategyAnswered: "answered",
 }
 """Names in recorded sessions. They outlive any renaming of classes."""

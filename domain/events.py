@@ -17,6 +17,8 @@ from domain.candles import CandleBatch, CandleWindow, FloatColumn, Interval
 from domain.config_events import OverridesText
 from domain.facts import LedgerState
 from domain.fills import Fill
+from domain.intents import Side
+from domain.operator import OperatorVerb
 from domain.orders import SubmitOutcome
 from domain.signals import Analyses
 
@@ -193,13 +195,31 @@ class FundingPaid:
 
 
 @dataclass(frozen=True, slots=True)
+class CashFlowed:
+    """Money that came to the account or left it by no trade: deposits, withdrawals, transfers. Positive: it came.
+
+    `flow_id` names it, the same whenever it is told.
+    """
+
+    flow_id: str
+    kind: str
+    time_ms: int
+    amount_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class RestingOrder:
-    """An order that waits at the venue, whoever placed it."""
+    """An order that waits at the venue, whoever placed it. `size` is what is left of it; the last four are None where
+    the venue did not say."""
 
     symbol: str
     oid: int
     cloid: str | None
     placed_ms: int
+    side: Side | None = None
+    size: Decimal | None = None
+    trigger_price: Decimal | None = None
+    reduce_only: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +256,20 @@ class EntriesHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorSpoke:
+    """Somebody wants something of the daemon; answered by `AnswerOperator`.
+
+    `symbol`: one, or None for all. `source` is where it came from (cli, file, environment), `reason` in their words.
+    """
+
+    request_id: str
+    verb: OperatorVerb
+    symbol: str | None
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StrategyAnswered:
     """What a strategy worker made of a job; `problem` instead of `analyses` when it failed."""
 
@@ -264,7 +298,9 @@ Event = (
     | OrderNamed
     | FillArrived
     | FundingPaid
+    | CashFlowed
     | AccountSnapshot
     | EntriesHeld
+    | OperatorSpoke
     | StrategyAnswered
 )

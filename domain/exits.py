@@ -24,7 +24,8 @@ class ExitState:
     """What a position must remember for its exits. Durable: written whenever it changes.
 
     `locked_stop` is the tightest stop that breakeven or trailing has reached, None before.
-    `take_profit_taken`: the partial take profit has filled, that level is spent.
+    `take_profit_taken`: the partial take profit has filled, that level is spent. `adopted`: somebody else opened the
+    position, and an operator gave it into our care.
     """
 
     symbol: str
@@ -37,6 +38,7 @@ class ExitState:
     take_profit_taken: bool = False
     adds: int = 0
     last_add_ms: int = 0
+    adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

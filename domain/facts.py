@@ -212,6 +212,41 @@ class RiskChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorActed:
+    """What an operator asked for, and what they were answered. `verb` in the words of `./aiq`."""
+
+    request_id: str
+    verb: str
+    symbol: str | None
+    source: str
+    reason: str
+    is_done: bool
+    answer: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CashFlowRecorded:
+    """Money came to the account, or left it, by no trade. Positive: it came."""
+
+    flow_id: str
+    kind: str
+    time_ms: int
+    amount_usd: Decimal
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectionLapsed:
+    """An open position has been without a live stop at the venue of its own size from `since_ms` to `until_ms`."""
+
+    symbol: str
+    since_ms: int
+    until_ms: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigTaken:
     """An overrides text was put in force or refused; `problems` is empty when in force."""
 
@@ -284,6 +319,9 @@ LedgerFact = (
     | FundingRecorded
     | ExitStateChanged
     | RiskChanged
+    | OperatorActed
+    | CashFlowRecorded
+    | ProtectionLapsed
     | ConfigTaken
     | AnchorSet
     | CashSet
@@ -327,7 +365,8 @@ class LedgerState:
     newest fill (0 for none). `ended_orders` are each symbol's newest that are over. `recent_fills` are those
     that a late one has to find its place among (`domain.recent_fills`), `recent_starts` what was held before
     them, `recent_funding` (symbol, time, amount) what was paid since, `recent_intents` whose they are.
-    `open_differences` are (key, kind, symbol, opened_ms).
+    `open_differences` are (key, kind, symbol, opened_ms). `recent_entries` are (decided_ms, symbol, notional in USD)
+    of the newest entry intents, an hour back from the newest; `flow_ids` every flow of cash ever recorded.
     """
 
     instance_tag: bytes
@@ -355,6 +394,8 @@ class LedgerState:
     recent_intents: tuple[OrderIntent, ...] = ()
     cursors: tuple[tuple[str, int], ...] = ()
     open_differences: tuple[tuple[str, str, str, int], ...] = ()
+    recent_entries: tuple[tuple[int, str, Decimal], ...] = ()
+    flow_ids: frozenset[str] = frozenset()
 
     @property
     def unheard_since_ms(self) -> int:

@@ -36,6 +36,9 @@ class RejectReason(enum.Enum):
     BAD_PRICE = "bad_price"
     BAD_SIZE = "bad_size"
     BAD_TRIGGER = "bad_trigger"
+    TOO_MANY_ORDERS = "too_many_orders"
+    NOT_SENT = "not_sent"
+    """Nothing has left this machine."""
     OTHER = "other"
 
     @property

@@ -6,6 +6,7 @@ an exit never asks.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -14,20 +15,52 @@ from domain.strategy_config import RiskConfig
 
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+
+
+class Latch(enum.Enum):
+    """How much of trading is shut, until somebody opens it on purpose.
+
+    `CLOSE_ONLY`: nothing that increases exposure leaves; exits and stops go on as ever. `HALT`: besides, every order is
+    cancelled and every position closed, and then nothing is sent.
+    """
+
+    OPEN = "open"
+    CLOSE_ONLY = "close_only"
+    HALT = "halt"
+
+
+_TIGHTNESS = {Latch.OPEN: 0, Latch.CLOSE_ONLY: 1, Latch.HALT: 2}
+
+
+def tighter(one: Latch, other: Latch) -> Latch:
+    return max(one, other, key=lambda latch: _TIGHTNESS[latch])
 
 
 @dataclass(frozen=True, slots=True)
 class RiskState:
     """What limits must remember over restarts. Money in USD; a day is a UTC day by number.
 
-    `peak_equity_usd` is None before equity was first known. `tripped` names the limit that
-    closed entries; it stays until a day ends (daily loss) or somebody clears it (drawdown).
+    `peak_equity_usd` is None before equity was first known. `tripped` names a limit that closed entries until the day
+    ends (daily loss). `latch` is opened by nobody but an operator; `latch_why` says who shut it and why, `latched_ms`
+    when. `paused` is an operator's reason for a pause of entries, empty for none. `leaving` are symbols that are being
+    closed until they are flat, with who wanted it; `residuals` those that could not be, with the reason. `cooldowns`
+    are (symbol, until_ms) after a refusal of the venue, `slippage_bps` what the newest entries cost against the price
+    that they were decided at, in basis points, oldest first.
     """
 
     peak_equity_usd: Decimal | None = None
     day: int = 0
     day_start_equity_usd: Decimal | None = None
     tripped: str = ""
+    latch: Latch = Latch.OPEN
+    latch_why: str = ""
+    latched_ms: int = 0
+    paused: str = ""
+    leaving: tuple[tuple[str, str], ...] = ()
+    residuals: tuple[tuple[str, str], ...] = ()
+    cooldowns: tuple[tuple[str, int], ...] = ()
+    slippage_bps: tuple[Decimal, ...] = ()
 
 
 def with_equity(state: RiskState, equity_usd: Decimal, at_ms: int, config: RiskConfig) -> RiskState:

@@ -291,6 +291,22 @@ class SymbolConfig:
     thresholds: Thresholds = field(default_factory=Thresholds)
 
 
+class DrawdownPolicy(enum.Enum):
+    """What a drawdown does besides ending entries: nothing, or close every position."""
+
+    NONE = "none"
+    CLOSE_ALL = "close_all"
+
+
+@dataclass(frozen=True, slots=True)
+class SlippageGuard:
+    """Ends entries when they cost too much more than the price they were decided at."""
+
+    enabled: bool = switch(False, "shut entries when the median slippage of the newest entries is too high")
+    window_fills: int = count(20, 3, 50, "entries that the median is taken of")
+    max_median_bps: Decimal = amount("0", "0", "10000", "highest median, in basis points")
+
+
 @dataclass(frozen=True, slots=True)
 class RiskConfig:
     """Limits on the account as a whole."""
@@ -300,6 +316,19 @@ class RiskConfig:
     max_entry_orders_per_minute: int = count(30, 1, 1000, "entry orders a minute, all symbols together")
     max_entry_orders_per_minute_per_symbol: int = count(6, 1, 1000, "entry orders a minute in one symbol")
     max_total_notional_usd: Decimal = amount("0", "0", "1000000000", "notional of all positions together; 0: no limit")
+    max_symbol_notional_usd: Decimal = amount("0", "0", "1000000000", "notional of one symbol; 0: no limit")
+    max_side_notional_usd: Decimal = amount("0", "0", "1000000000", "notional of all longs, or all shorts; 0: no limit")
+    max_account_leverage: Decimal = amount("0", "0", "50", "all notional together over equity; 0: no limit")
+    notional_window_s: int = count(60, 1, 3600, "seconds over which max_notional_per_window_usd counts")
+    max_notional_per_window_usd: Decimal = amount(
+        "0", "0", "1000000000", "notional of all entries within the window; 0: no limit"
+    )
+    reject_cooldown_s: int = count(60, 0, 86400, "no entry in a symbol for so long after the venue refused one")
+    unprotected_alert_s: int = count(30, 5, 3600, "seconds a position may be without its stop before it is told")
+    drawdown_reduce_policy: DrawdownPolicy = choice(
+        DrawdownPolicy, DrawdownPolicy.NONE, "what a drawdown does besides ending entries"
+    )
+    slippage_guard: SlippageGuard = field(default_factory=SlippageGuard)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ class OrderGateway(Protocol):
         """
         ...
 
+    async def cancel_foreign(self, symbol: str, oid: int) -> None:
+        """Ask the venue to cancel an order that is not ours, by its own number for it. As `cancel` otherwise."""
+        ...
+
     async def burn(self, nonce: int) -> bool:
         """Use up the nonce of an attempt whose fate is not known, by something that does nothing.
 

@@ -273,6 +273,8 @@ class NoOrders:
 
     async def cancel(self, symbol: str, cloid: str) -> None: ...
 
+    async def cancel_foreign(self, symbol: str, oid: int) -> None: ...
+
     async def burn(self, nonce: int) -> bool:
         return True
 

@@ -18,6 +18,8 @@ class BuildsActions(Protocol):
 
     def cancel(self, pairs: Sequence[tuple[str, str]]) -> Mapping[str, object]: ...
 
+    def cancel_oids(self, pairs: Sequence[tuple[str, int]]) -> Mapping[str, object]: ...
+
 
 class DryGateway:
     """`write` gets one line of JSON per order or cancel: the action that would have been signed."""
@@ -32,6 +34,9 @@ class DryGateway:
 
     async def cancel(self, symbol: str, cloid: str) -> None:
         self._note(self._encoder.cancel([(symbol, cloid)]))
+
+    async def cancel_foreign(self, symbol: str, oid: int) -> None:
+        self._note(self._encoder.cancel_oids([(symbol, oid)]))
 
     async def burn(self, nonce: int) -> bool:
         """Nothing was ever signed with it."""

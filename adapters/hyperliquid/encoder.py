@@ -66,6 +66,10 @@ class ActionEncoder:
         cancels = [{"asset": self._asset(symbol), "cloid": _checked_cloid(cloid)} for symbol, cloid in pairs]
         return {"type": "cancelByCloid", "cancels": cancels}
 
+    def cancel_oids(self, pairs: Sequence[tuple[str, int]]) -> Action:
+        """Cancel orders by (symbol, the venue's number for it)."""
+        return {"type": "cancel", "cancels": [{"a": self._asset(symbol), "o": oid} for symbol, oid in pairs]}
+
     def leverage(self, symbol: str, leverage: int, is_cross: bool) -> Action:
         limit = self._instrument(symbol).max_leverage
         assert type(leverage) is int and 1 <= leverage <= limit, f"{symbol} has whole leverages from 1 to {limit}"

@@ -82,7 +82,8 @@ class _Order:
 @dataclass(slots=True, eq=False)
 class _Cancel:
     symbol: str
-    cloid: str
+    order: str | int
+    """The cloid of one of ours, the oid of a stranger's."""
     answer: asyncio.Future[str | None]
     """None when it is canceled, else what the venue says instead."""
 
@@ -156,6 +157,14 @@ class HyperliquidGateway:
             return
         raise VenueUnavailable(f"cancel of {cloid}: {problem}")
 
+    async def cancel_foreign(self, symbol: str, oid: int) -> None:
+        """See `OrderGateway`. What is not there any more has ended."""
+        cancel = _Cancel(symbol, oid, asyncio.get_running_loop().create_future())
+        self._open_window().cancels.append(cancel)
+        problem = await cancel.answer
+        if problem is not None and not came_too_late(problem):
+            raise VenueUnavailable(f"cancel of {symbol} {oid}: {problem}")
+
     async def burn(self, nonce: int) -> bool:
         """See `OrderGateway`: a `noop` takes the nonce, or learns that it is taken."""
         await self._budget.take(action_weight(1), Lane.EMERGENCY)
@@ -183,7 +192,7 @@ class HyperliquidGateway:
     def _close_window(self) -> None:
         window, self._window = self._window, None
         assert window is not None, "a window is closed once"
-        for cancels in _portions(window.cancels):
+        for cancels in _portions(window.cancels):  # ours and others' are actions of different kinds
             self._start(self._send_cancels(cancels), cancels)
         for kind, orders in window.orders.items():
             for order in orders:
@@ -239,10 +248,9 @@ class HyperliquidGateway:
 
     async def _send_cancels(self, cancels: Sequence[_Cancel]) -> None:
         await self._budget.take(action_weight(len(cancels)), Lane.EMERGENCY)
-        pairs = [(cancel.symbol, cancel.cloid) for cancel in cancels]
         try:
             # No expiry: a cancel that lands late is still wanted, and can only end the order that it names.
-            sent = await self._send(self._encoder.cancel(pairs), None, len(cancels), urgent=True)
+            sent = await self._send(self._cancel_action(cancels), None, len(cancels), urgent=True)
         except VenueUnavailable as error:
             problems: list[str | None] = [str(error)] * len(cancels)
         else:
@@ -251,6 +259,14 @@ class HyperliquidGateway:
         for cancel, problem in zip(cancels, problems, strict=True):
             if not cancel.answer.done():
                 cancel.answer.set_result(problem)
+
+    def _cancel_action(self, cancels: Sequence[_Cancel]) -> Mapping[str, object]:
+        """One action for cancels that are all by cloid, or all by oid."""
+        ours = [(each.symbol, each.order) for each in cancels if isinstance(each.order, str)]
+        if ours:
+            assert len(ours) == len(cancels), "an action names its orders in one way"
+            return self._encoder.cancel(ours)
+        return self._encoder.cancel_oids([(each.symbol, each.order) for each in cancels if isinstance(each.order, int)])
 
     async def _set_leverage(self, symbol: str, value: int, is_cross: bool) -> None:
         await self._budget.take(action_weight(1), Lane.ORDERS)
@@ -335,5 +351,8 @@ def _traced(outcome: SubmitOutcome, sent: Sent) -> SubmitOutcome:
 
 
 def _portions(cancels: Sequence[_Cancel]) -> Iterator[Sequence[_Cancel]]:
-    for start in range(0, len(cancels), CANCELS_PER_ACTION):
-        yield cancels[start : start + CANCELS_PER_ACTION]
+    """What leaves as one action: ours by cloid, then others' by oid."""
+    for kind in (str, int):
+        alike = [cancel for cancel in cancels if isinstance(cancel.order, kind)]
+        for start in range(0, len(alike), CANCELS_PER_ACTION):
+            yield alike[start : start + CANCELS_PER_ACTION]

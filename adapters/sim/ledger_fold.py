@@ -13,6 +13,7 @@ from domain.fact_text import exact_sum
 from domain.facts import (
     AnchorSet,
     BookedBefore,
+    CashFlowRecorded,
     CashSet,
     CursorMoved,
     DifferenceClosed,
@@ -36,7 +37,7 @@ from domain.intents import OrderIntent, OrderRequest
 from domain.orders import ENDED_ORDERS_KEPT, Order
 from domain.positions import Position, Trade
 from domain.recent_fills import recent_since, recent_starts
-from domain.risk import RiskState
+from domain.risk import HOUR_MS, RiskState
 
 
 def folded(facts: Sequence[LedgerFact], instance_tag: bytes) -> LedgerState:
@@ -78,6 +79,22 @@ def folded(facts: Sequence[LedgerFact], instance_tag: bytes) -> LedgerState:
         open_differences=tuple(
             (key, fact.kind, fact.symbol, fact.at_ms) for key, fact in sorted(fold.differences.items())
         ),
+        recent_entries=_recent_entries(fold),
+        flow_ids=frozenset(fold.flows),
+    )
+
+
+def _recent_entries(fold: _Fold) -> tuple[tuple[int, str, Decimal], ...]:
+    entries = sorted(
+        (intent.decided_ms, intent.intent_id, intent)
+        for intent in fold.intents.values()
+        if intent.key.action.increases_exposure
+    )
+    since_ms = entries[-1][0] - HOUR_MS if entries else 0
+    return tuple(
+        (decided_ms, intent.key.symbol, intent.size * intent.limit_price)
+        for decided_ms, _, intent in entries
+        if decided_ms >= since_ms
     )
 
 
@@ -153,6 +170,7 @@ class _Fold:
         self.cursors: dict[str, int] = {}
         self.differences: dict[str, DifferenceOpened] = {}
         self.adjusted: list[PositionAdjusted] = []
+        self.flows: set[str] = set()
 
     def take(self, fact: LedgerFact) -> None:
         match fact:
@@ -192,6 +210,8 @@ class _Fold:
                 self.trades = [trade for trade in self.trades if trade.closing_trade_id != key]
             case RiskChanged(risk):
                 self.risk = risk
+            case CashFlowRecorded(flow_id):
+                self.flows.add(flow_id)
             case AnchorSet(symbol, interval, open_ms):
                 self.anchors[(symbol, interval)] = open_ms
             case CashSet(cash_usd):

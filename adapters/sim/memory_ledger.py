@@ -13,6 +13,7 @@ from adapters.sim.ledger_fold import folded
 from domain.fact_text import GENESIS, chained, fact_to_json
 from domain.facts import (
     CandlesSkipped,
+    CashFlowRecorded,
     DecisionsRecorded,
     EvidenceRecorded,
     FillRecorded,
@@ -39,7 +40,7 @@ class MemoryLedger:
         self._instance_tag = instance_tag
         self._facts: list[LedgerFact] = []
         self._keys: dict[str, set[Hashable]] = {
-            name: set() for name in ("intent", "cloid", "attempt", "fill", "funding", "trade")
+            name: set() for name in ("intent", "cloid", "attempt", "fill", "funding", "trade", "flow")
         }
         self._head = GENESIS
         self._hashed = 0
@@ -101,6 +102,8 @@ class MemoryLedger:
                     claimed.append(("trade", key, False))
             case FundingRecorded(symbol, time_ms):
                 self._claim("funding", (symbol, time_ms), claimed)
+            case CashFlowRecorded(flow_id):
+                self._claim("flow", flow_id, claimed)
             case _:
                 raise AssertionError(f"{type(fact).__name__} has nothing to check")
 
@@ -163,6 +166,7 @@ _CHECKED = frozenset(
         TradeClosed,
         TradeWithdrawn,
         FundingRecorded,
+        CashFlowRecorded,
     )
 )
 

@@ -81,6 +81,9 @@ class PaperDesk:
         self._news += self._exchange.cancel(symbol, cloid)
         self._save()
 
+    async def cancel_foreign(self, symbol: str, oid: int) -> None:
+        """Nobody else trades here."""
+
     async def burn(self, nonce: int) -> bool:
         """Nothing is signed here."""
         return True

@@ -29,7 +29,7 @@ class FileKind:
 LEDGER = FileKind(
     name="ledger",
     application_id=0x41495131,  # "AIQ1"
-    version=2,
+    version=3,
     migrations=_MIGRATIONS / "ledger",
     synchronous="FULL",  # a committed intent survives a power cut
     when_damaged=(

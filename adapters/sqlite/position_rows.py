@@ -5,16 +5,26 @@ A row that cannot be read raises `ValueError`: the file was changed by other han
 
 from __future__ import annotations
 
+import json
 import math
 from decimal import Decimal
 
 from adapters.sqlite.order_rows import Row, Stored
 from domain.confidence import Confidence
 from domain.exits import ExitState
-from domain.facts import DifferenceOpened, FundingRecorded, GapOpened, PositionAdjusted, TradeClosed
+from domain.facts import (
+    CashFlowRecorded,
+    DifferenceOpened,
+    FundingRecorded,
+    GapOpened,
+    OperatorActed,
+    PositionAdjusted,
+    ProtectionLapsed,
+    TradeClosed,
+)
 from domain.intents import Side
 from domain.positions import Position
-from domain.risk import RiskState
+from domain.risk import Latch, RiskState
 from domain.value_text import decimal_from_text, decimal_text
 
 
@@ -139,6 +149,7 @@ def exit_state_row(state: ExitState) -> Row:
         "take_profit_taken": int(state.take_profit_taken),
         "adds": state.adds,
         "last_add_ms": state.last_add_ms,
+        "adopted": int(state.adopted),
     }
 
 
@@ -154,6 +165,7 @@ def exit_state_of(row: Stored) -> ExitState:
         take_profit_taken=bool(row["take_profit_taken"]),
         adds=row["adds"],
         last_add_ms=row["last_add_ms"],
+        adopted=bool(row["adopted"]),
     )
 
 
@@ -165,6 +177,14 @@ def risk_row(state: RiskState, at_ms: int) -> Row:
         "day_start_equity_usd": _maybe_text(state.day_start_equity_usd),
         "tripped": state.tripped,
         "updated_ms": at_ms,
+        "latch": state.latch.value,
+        "latch_why": state.latch_why,
+        "latched_ms": state.latched_ms,
+        "paused": state.paused,
+        "leaving": json.dumps(state.leaving),
+        "residuals": json.dumps(state.residuals),
+        "cooldowns": json.dumps(state.cooldowns),
+        "slippage_bps": json.dumps([decimal_text(each) for each in state.slippage_bps]),
     }
 
 
@@ -174,7 +194,49 @@ def risk_of(row: Stored) -> RiskState:
         day=row["day"],
         day_start_equity_usd=_maybe_decimal(row["day_start_equity_usd"]),
         tripped=row["tripped"],
+        latch=Latch(row["latch"]),
+        latch_why=row["latch_why"],
+        latched_ms=row["latched_ms"],
+        paused=row["paused"],
+        leaving=tuple((symbol, why) for symbol, why in json.loads(row["leaving"])),
+        residuals=tuple((symbol, why) for symbol, why in json.loads(row["residuals"])),
+        cooldowns=tuple((symbol, until_ms) for symbol, until_ms in json.loads(row["cooldowns"])),
+        slippage_bps=tuple(decimal_from_text(text) for text in json.loads(row["slippage_bps"])),
     )
+
+
+def operator_row(fact: OperatorActed) -> Row:
+    return {
+        "id": None,
+        "request_id": fact.request_id,
+        "verb": fact.verb,
+        "symbol": fact.symbol,
+        "source": fact.source,
+        "reason": fact.reason,
+        "is_done": int(fact.is_done),
+        "answer": fact.answer,
+        "at_ms": fact.at_ms,
+    }
+
+
+def cash_flow_row(fact: CashFlowRecorded) -> Row:
+    return {
+        "flow_id": fact.flow_id,
+        "kind": fact.kind,
+        "time_ms": fact.time_ms,
+        "amount_usd": decimal_text(fact.amount_usd),
+        "at_ms": fact.at_ms,
+    }
+
+
+def lapse_row(fact: ProtectionLapsed) -> Row:
+    return {
+        "id": None,
+        "symbol": fact.symbol,
+        "since_ms": fact.since_ms,
+        "until_ms": fact.until_ms,
+        "why": fact.why,
+    }
 
 
 def _maybe_text(value: Decimal | None) -> str | None:

@@ -20,6 +20,7 @@ from adapters.sqlite.tables import insert_sql, upsert_sql
 from domain.exits import ExitState
 from domain.facts import (
     AnchorSet,
+    CashFlowRecorded,
     CashSet,
     ConfigTaken,
     CursorMoved,
@@ -34,9 +35,11 @@ from domain.facts import (
     GapOpened,
     IntentRecorded,
     LedgerFact,
+    OperatorActed,
     OrderChanged,
     PositionAdjusted,
     PositionChanged,
+    ProtectionLapsed,
     RiskChanged,
     TradeClosed,
     TradeWithdrawn,
@@ -58,6 +61,9 @@ _ONCE = {
         tables.gaps,
         tables.position_adjustments,
         tables.differences,
+        tables.operator_acts,
+        tables.cash_flows,
+        tables.protection_lapses,
     )
 }
 _STATES = {
@@ -108,7 +114,7 @@ class Projections:
             connection.exec_driver_sql(_ONCE[tables.orders], list(self._new_orders.values()))
         for order, at_ms in self._changed_orders.values():
             self._change_order(connection, order, at_ms)
-        for table in (tables.fills, tables.funding, tables.config_versions):
+        for table in (tables.fills, tables.funding, tables.config_versions, tables.cash_flows):
             self._write_once(connection, table)
         for statement, row in self._notes:
             changed = connection.exec_driver_sql(statement, row).rowcount
@@ -161,6 +167,12 @@ class Projections:
                 self._exits[symbol] = state
             case RiskChanged(risk, at_ms):
                 self._set(tables.risk_state, 1, position_rows.risk_row(risk, at_ms))
+            case OperatorActed():
+                self._note(tables.operator_acts, position_rows.operator_row(fact))
+            case CashFlowRecorded():
+                self._add(tables.cash_flows, position_rows.cash_flow_row(fact))
+            case ProtectionLapsed():
+                self._note(tables.protection_lapses, position_rows.lapse_row(fact))
             case AnchorSet(symbol, interval, open_ms):
                 row = {"symbol": symbol, "interval": interval.value, "open_ms": open_ms}
                 self._set(tables.anchors, (symbol, interval), row)

@@ -20,7 +20,7 @@ from domain.gating import SIGNAL_FLIP, LastClose
 from domain.intents import OrderIntent
 from domain.orders import ENDED_ORDERS_KEPT, Order
 from domain.recent_fills import LATE_MS, recent_starts
-from domain.risk import RiskState
+from domain.risk import HOUR_MS, RiskState
 from domain.value_text import decimal_from_text
 
 _NAMES_AT_ONCE = 500
@@ -74,6 +74,8 @@ def restore(connection: sa.Connection) -> LedgerState:
                 .order_by(differences.c.key)
             )
         ),
+        recent_entries=_recent_entries(connection),
+        flow_ids=frozenset(connection.execute(sa.select(tables.cash_flows.c.flow_id)).scalars()),
         newest_fill_ms=connection.execute(sa.select(sa.func.max(tables.fills.c.time_ms))).scalar() or 0,
     )
 
@@ -223,6 +225,22 @@ def _last_entries(connection: sa.Connection) -> tuple[tuple[str, int], ...]:
         .order_by(intents.c.symbol)
     )
     return tuple((symbol, decided_ms) for symbol, decided_ms in rows)
+
+
+def _recent_entries(connection: sa.Connection) -> tuple[tuple[int, str, Decimal], ...]:
+    """What rates of entries count: those of the hour before the newest."""
+    intents = tables.order_intents
+    entries = intents.c.action.in_(("OPEN", "ADD"))
+    newest = connection.execute(sa.select(sa.func.max(intents.c.decided_ms)).where(entries)).scalar() or 0
+    rows = connection.execute(
+        sa.select(intents.c.decided_ms, intents.c.symbol, intents.c.size, intents.c.limit_price)
+        .where(entries, intents.c.decided_ms >= newest - HOUR_MS)
+        .order_by(intents.c.decided_ms, intents.c.intent_id)
+    )
+    return tuple(
+        (decided_ms, symbol, decimal_from_text(size) * decimal_from_text(price))
+        for decided_ms, symbol, size, price in rows
+    )
 
 
 def _risk(connection: sa.Connection) -> RiskState:

@@ -14,12 +14,21 @@ CANDLES = sa.MetaData()
 DECISIONS = sa.MetaData()
 
 
-def _text(name: str, *constraints: SchemaItem, null: bool = False, key: bool = False) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, *constraints, nullable=null, primary_key=key)
+def _text(
+    name: str, *constraints: SchemaItem, null: bool = False, key: bool = False, default: str | None = None
+) -> sa.Column[str]:
+    """`default`, as SQL: what rows hold that were there before the column."""
+    return sa.Column(name, sa.Text, *constraints, nullable=null, primary_key=key, server_default=_as_sql(default))
 
 
-def _whole(name: str, *constraints: SchemaItem, null: bool = False, key: bool = False) -> sa.Column[int]:
-    return sa.Column(name, sa.Integer, *constraints, nullable=null, primary_key=key)
+def _whole(
+    name: str, *constraints: SchemaItem, null: bool = False, key: bool = False, default: str | None = None
+) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, *constraints, nullable=null, primary_key=key, server_default=_as_sql(default))
+
+
+def _as_sql(default: str | None) -> sa.TextClause | None:
+    return None if default is None else sa.text(default)
 
 
 def _real(name: str, *, null: bool = False) -> sa.Column[float]:
@@ -146,7 +155,7 @@ fills = _table(
     _text("reason"),
     _text("realised"),
     _whole("seq"),
-    sa.Column("cause", sa.Text, nullable=False, server_default=sa.text("'order'")),
+    _text("cause", default="'order'"),
 )
 
 gaps = _table(
@@ -211,7 +220,7 @@ trades = _table(
     _text("exit_reason"),
     _text("meta_json"),
     _whole("seq"),
-    sa.Column("closing_trade_id", sa.Text, nullable=False, server_default=sa.text("''")),  # '' before this was kept
+    _text("closing_trade_id", default="''"),  # '' before this was kept
 )
 
 positions = _table(
@@ -256,6 +265,7 @@ exit_states = _table(
     _whole("take_profit_taken"),
     _whole("adds"),
     _whole("last_add_ms"),
+    _whole("adopted", default="0"),
 )
 
 risk_state = _table(
@@ -267,6 +277,48 @@ risk_state = _table(
     _text("day_start_equity_usd", null=True),
     _text("tripped"),
     _whole("updated_ms"),
+    _text("latch", default="'open'"),
+    _text("latch_why", default="''"),
+    _whole("latched_ms", default="0"),
+    _text("paused", default="''"),
+    _text("leaving", default="'[]'"),  # JSON: pairs, as the two below, and decimals
+    _text("residuals", default="'[]'"),
+    _text("cooldowns", default="'[]'"),
+    _text("slippage_bps", default="'[]'"),
+)
+
+operator_acts = _table(
+    "operator_acts",
+    LEDGER,
+    _whole("id", key=True),
+    _text("request_id"),
+    _text("verb"),
+    _text("symbol", null=True),
+    _text("source"),
+    _text("reason"),
+    _whole("is_done"),
+    _text("answer"),
+    _whole("at_ms"),
+)
+
+cash_flows = _table(
+    "cash_flows",
+    LEDGER,
+    _text("flow_id", key=True),
+    _text("kind"),
+    _whole("time_ms"),
+    _text("amount_usd"),
+    _whole("at_ms"),
+)
+
+protection_lapses = _table(
+    "protection_lapses",
+    LEDGER,
+    _whole("id", key=True),
+    _text("symbol"),
+    _whole("since_ms"),
+    _whole("until_ms"),
+    _text("why"),
 )
 
 account = _table("account", LEDGER, *_one_row(), _text("cash_usd"), _whole("at_ms"))

@@ -122,6 +122,9 @@ class LedgerContract(ABC):
             recent_starts=(Position("BTC"), Position("ETH")),
             recent_funding=(("BTC", T0 + 3_600_000, Decimal("-0.3125")),),
             recent_intents=tuple(sorted((opening, other), key=lambda each: each.intent_id)),
+            recent_entries=tuple(
+                (each.decided_ms, each.key.symbol, each.size * each.limit_price) for each in (opening, other)
+            ),
         )
         assert ledger.digest() == digest
         assert state.unheard_since_ms == T0 + 61_000, "the stop lives since then, and may have been filled"

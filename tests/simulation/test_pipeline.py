@@ -144,6 +144,8 @@ class CheckedGateway:
         self.sent.append(request)
         return await self.answer(request)
 
+    async def cancel_foreign(self, symbol: str, oid: int) -> None: ...
+
     async def burn(self, nonce: int) -> bool:
         raise AssertionError("nothing is signed here")
 

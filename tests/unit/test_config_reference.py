@@ -26,6 +26,13 @@ NEW_KEYS = {
     "risk.max_entry_orders_per_minute",
     "risk.max_entry_orders_per_minute_per_symbol",
     "risk.max_total_notional_usd",
+    "risk.max_symbol_notional_usd",
+    "risk.max_side_notional_usd",
+    "risk.max_account_leverage",
+    "risk.notional_window_s",
+    "risk.max_notional_per_window_usd",
+    "risk.reject_cooldown_s",
+    "risk.unprotected_alert_s",
 }
 SCOPES = {"global", "symbols.SYM", "live", "modes.NAME", "modes.primary", "modes.fallback", "modes.conservative"}
 SCOPES |= {"modes.flat"}

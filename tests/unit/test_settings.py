@@ -10,7 +10,7 @@ from config.environment import ENVIRONMENT, Written, gather, unknown_variables
 from config.explain import MASK, masked, override_rows, setting_rows
 from config.load import Configuration, load_configuration, project_root
 from config.settings import Settings, read_settings, resolve
-from config.variables import VARIABLES, LogFormat, Mode, Network
+from config.variables import VARIABLES, KillSwitch, LogFormat, Mode, Network
 from domain.candles import Interval
 from ports.strategy_config import ConfigError
 
@@ -170,12 +170,11 @@ def test_unknown_variables_warn_with_a_suggestion() -> None:
 
 def test_variables_of_the_earlier_engine_warn_with_the_reason() -> None:
     warnings = unknown_variables(
-        {"AI_QUANT_LOOKBACK_BARS": "200", "AI_QUANT_KILL_SWITCH": "1", "HL_DEFAULT_LEVERAGE": "3"}
+        {"AI_QUANT_LOOKBACK_BARS": "200", "AI_QUANT_RISK_HEAT_ENABLED": "1", "HL_DEFAULT_LEVERAGE": "3"}
     )
     assert warnings == (
-        "AI_QUANT_KILL_SWITCH is NOT in force yet: the kill latch comes with the operations work; "
-        "until then stop the daemon",
         "AI_QUANT_LOOKBACK_BARS has no effect: warm-up is always 600 candles, three times the longest window",
+        "AI_QUANT_RISK_HEAT_ENABLED is NOT in force yet: the risk guard does not know this limit yet",
         "HL_DEFAULT_LEVERAGE has no effect: use trade.leverage in the overrides file",
     )
 
@@ -185,6 +184,16 @@ def test_a_warning_never_shows_a_value() -> None:
 
 
 # --- everything together ---
+
+
+@pytest.mark.parametrize("text", ["1", "on", "halt"])
+def test_a_switch_that_nothing_obeys_any_more_stops_the_start(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="HARD_KILL_SWITCH.*close_only ends entries, =halt closes everything"):
+        load(tmp_path, HARD_KILL_SWITCH=text)
+
+
+def test_a_switch_that_is_off_says_nothing_to_anybody(tmp_path: Path) -> None:
+    assert load(tmp_path, HARD_KILL_SWITCH="0").settings.kill_switch is KillSwitch.OFF
 
 
 def load(folder: Path, overrides: str | None = "global: {}\n", dotenv: str = "", **variables: str) -> Configuration:

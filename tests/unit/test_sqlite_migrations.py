@@ -103,7 +103,7 @@ def test_tables_and_their_version_come_together_or_not_at_all(tmp_path: Path) ->
 def test_a_reader_neither_migrates_nor_guesses(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     write_ledger(path, story())
-    with pytest.raises(StorageError, match=r"schema 2, this program reads schema 3.*Start the daemon on it once"):
+    with pytest.raises(StorageError, match=r"schema 3, this program reads schema 4.*Start the daemon on it once"):
         engine.open_reader(path, next_ledger(tmp_path, FILL_IN))
     assert run_sql(path, "PRAGMA user_version") == [(LEDGER.version,)]
 

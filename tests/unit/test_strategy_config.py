@@ -23,7 +23,7 @@ from domain.strategy_config import (
     leaves,
 )
 from domain.strategy_rules import broken_rules, value_at
-from domain.strategy_sections import EngineSection, RiskConfig
+from domain.strategy_sections import DrawdownPolicy, EngineSection, RiskConfig
 
 SECTIONS = (SymbolConfig(), RiskConfig(), EngineSection())
 
@@ -82,7 +82,7 @@ def test_a_field_keeps_its_own_rule(name: str, hint: Any, default: Any, rule: Fi
         Kind.NUMBER: (float, float | None),
         Kind.COUNT: (int, int | None),
         Kind.SWITCH: (bool, bool | None),
-        Kind.CHOICE: (Confidence, MacdHistEntry, Interval | None),
+        Kind.CHOICE: (Confidence, MacdHistEntry, DrawdownPolicy, Interval | None),
     }
     assert hint in expected[rule.kind]
     assert rule.optional == (default is None)

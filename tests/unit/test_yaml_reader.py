@@ -321,13 +321,13 @@ def test_keys_of_the_earlier_engine_without_effect_load_with_a_warning() -> None
     book = read("""\
         global:
           engine: {loop_target_s: 60, entry_interval: 3m, interval: 1h}
-          risk: {slippage_guard: {enabled: true, anything: [goes]}}
+          risk: {perf_stop: {enabled: true, anything: [goes]}}
         symbols: {BTC: {trade: {pullback_pct: 1}}}
         """)
     starts = [
         "o.yaml:2:12: global.engine.loop_target_s: has no effect: ",
         "o.yaml:2:31: global.engine.entry_interval: has no effect: ",
-        "o.yaml:3:10: global.risk.slippage_guard: is NOT in force yet: ",
+        "o.yaml:3:10: global.risk.perf_stop: is NOT in force yet: ",
         "o.yaml:4:25: symbols.BTC.trade.pullback_pct: has no effect: ",
     ]
     assert len(book.warnings) == len(starts)

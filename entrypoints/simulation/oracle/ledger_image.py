@@ -8,11 +8,17 @@ from decimal import Decimal
 
 from domain.facts import (
     CashSet,
+    DifferenceClosed,
+    DifferenceOpened,
     FillRecorded,
+    FillRevised,
     FundingRecorded,
+    GapClosed,
+    GapOpened,
     IntentRecorded,
     LedgerFact,
     OrderChanged,
+    PositionAdjusted,
     PositionChanged,
 )
 from domain.intents import OrderIntent
@@ -119,32 +125,32 @@ class LedgerImage:
                 self._take_newer(fact, now_ms)
 
     def _take_newer(self, fact: LedgerFact, now_ms: int) -> None:
-        """Facts by their names: which of them there are is the ledger's business."""
-        match type(fact).__name__:
-            case "FillRevised":
+        """What corrects, or tells of a disagreement."""
+        match fact:
+            case FillRevised():
                 self._revise(fact)
-            case "GapOpened":
-                self.gaps[fact.before_trade_id] = fact.symbol  # type: ignore[union-attr]
-                self.gap_symbols.add(fact.symbol)  # type: ignore[union-attr]
-            case "GapClosed":
-                self.gaps.pop(fact.before_trade_id, None)  # type: ignore[union-attr]
-            case "DifferenceOpened":
-                self.differences[fact.key] = now_ms  # type: ignore[union-attr]
-            case "DifferenceClosed":
-                self.differences.pop(fact.key, None)  # type: ignore[union-attr]
-            case "PositionAdjusted":
-                self.adjusted.add(fact.symbol)  # type: ignore[union-attr]
+            case GapOpened():
+                self.gaps[fact.before_trade_id] = fact.symbol
+                self.gap_symbols.add(fact.symbol)
+            case GapClosed():
+                self.gaps.pop(fact.before_trade_id, None)
+            case DifferenceOpened():
+                self.differences[fact.key] = now_ms
+            case DifferenceClosed():
+                self.differences.pop(fact.key, None)
+            case PositionAdjusted():
+                self.adjusted.add(fact.symbol)
             case _:
                 pass
 
-    def _revise(self, fact: object) -> None:
+    def _revise(self, fact: FillRevised) -> None:
         for fill in self.fills.values():
             coin, time_ms, tid, oid, side = fill.key
             known = (coin, str(time_ms), str(oid), side)
-            said = fact.trade_id.rsplit(":", 4)  # type: ignore[attr-defined]
+            said = fact.trade_id.rsplit(":", 4)
             if known == (said[0], said[1], said[3], said[4]) and (tid == 0 or said[2] == str(tid)):
-                fill.intent_id, fill.via = fact.intent_id, fact.via.value  # type: ignore[attr-defined]
-                fill.realised = fact.realised  # type: ignore[attr-defined]
+                fill.intent_id, fill.via = fact.intent_id, fact.via.value
+                fill.realised = fact.realised
 
     def _attempt(self, cloid: str, intent: OrderIntent, number: int, status: str, now_ms: int) -> Attempt:
         attempt = self.attempts[cloid] = Attempt(cloid, intent, number, now_ms, "", None)
