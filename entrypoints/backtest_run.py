@@ -15,6 +15,7 @@ from application.backtest import BacktestRecord, max_drawdown_pct
 from application.engine import UnifiedEngine
 from config.load import Configuration
 from domain.candles import Interval
+from domain.performance import net_of
 from domain.strategy_config import Place
 from entrypoints.container import BacktestContainer, BacktestInputs
 from entrypoints.output import usd, utc
@@ -150,7 +151,7 @@ def summary_of(outcome: BacktestOutcome, inputs: BacktestInputs, seed: int, wall
 def print_summary(summary: dict[str, object], outcome: BacktestOutcome) -> None:
     """The figures of a run for people."""
     record = outcome.record
-    wins = sum(1 for closed in record.trades if closed.trade.pnl - closed.trade.fees + closed.trade.funding > 0)
+    wins = sum(net_of(closed.trade) > 0 for closed in record.trades)
     share = f", {wins / len(record.trades):.0%} won" if record.trades else ""
     span = f"{utc(record.equity[0][0])} to {utc(record.equity[-1][0])}" if record.equity else "no candles"
     print(f"{summary['symbols']} symbols, {summary['bars']:,} candles of {summary['interval']}, {span}")

@@ -8,11 +8,11 @@ from decimal import Decimal
 
 from domain.facts import FillRecorded
 from domain.fills import split_flip
+from domain.performance import net_of, side_word
 from domain.positions import Position, Trade, apply_fill
 from domain.value_text import decimal_text
 from entrypoints.report.amounts import money, price
 from entrypoints.report.shapes import ChartMark, ChartTrade, OpenPosition
-from entrypoints.report.tables import net_of, side_word
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from application.backtest import BacktestRecord
+from domain.performance import Sums, net_of, side_word, total
 from domain.positions import Trade
 from entrypoints.report.amounts import growth, money, percent
 from entrypoints.report.charts import pack_charts
@@ -14,13 +15,9 @@ from entrypoints.report.curves import curve_of, drawdowns_pct, months_of, years_
 from entrypoints.report.marks import open_positions, stories
 from entrypoints.report.shapes import Fact, Period, Report, Totals
 from entrypoints.report.tables import (
-    Booked,
     booked_by_symbol,
-    booked_in_all,
-    net_of,
     profit_factor,
     rows_by,
-    side_word,
     symbol_rows,
 )
 from ports.datasets import CandleSet
@@ -63,7 +60,7 @@ def report_data(record: BacktestRecord, candles: CandleSet, header: ReportHeader
         period=Period(from_ms=start_ms, to_ms=record.equity[-1][0]) if record.equity else None,
         warnings=[*header.warnings, *_alert_lines(record)],
         no_trades=no_trades_note(record),
-        totals=totals_of(record, trades, booked_in_all(booked)),
+        totals=totals_of(record, trades, total(booked.values())),
         curve=curve_of(record.equity, record.start_equity_usd, start_ms),
         months=months_of(record.equity, record.start_equity_usd, start_ms),
         years=years_of(record.equity, record.start_equity_usd),
@@ -76,7 +73,7 @@ def report_data(record: BacktestRecord, candles: CandleSet, header: ReportHeader
     )
 
 
-def totals_of(record: BacktestRecord, trades: Sequence[Trade], booked: Booked) -> Totals:
+def totals_of(record: BacktestRecord, trades: Sequence[Trade], booked: Sums) -> Totals:
     """The run in single numbers. Unrealised is what equity holds beyond everything that was booked."""
     start = record.start_equity_usd
     final = record.equity[-1][1] if record.equity else start
