@@ -1,9 +1,9 @@
 """Is the daemon of this configuration at work? For a container's HEALTHCHECK: `python -P -m entrypoints.healthcheck`.
 
-Every run is recorded, each second, by the thread that also writes the ledger, and what is recorded comes from the
-engine's loop: a loop or a disk that hangs leaves the newest recording old. Where nothing is recorded
-(`AI_QUANT_RECORD=0`) only the ledger's lock can tell, which a daemon that hangs holds too. Opens no database, asks no
-venue.
+With `AI_QUANT_METRICS_PORT` the daemon itself is asked, at /healthz. Without it, its traces are looked at: every run is
+recorded, each second, by the thread that also writes the ledger, and what is recorded comes from the engine's loop: a
+loop or a disk that hangs leaves the newest recording old. Where nothing is recorded (`AI_QUANT_RECORD=0`) only the
+ledger's lock can tell, which a daemon that hangs holds too. Opens no database, asks no venue.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from entrypoints.namespace_guard import refuse_foreign_packages
 
 refuse_foreign_packages()
 
-import sys  # noqa: E402  (the guard comes before anything of ours)
+import http.client  # noqa: E402  (the guard comes before anything of ours)
+import json  # noqa: E402
+import sys  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -23,6 +25,11 @@ from entrypoints.exit_codes import exit_code_of, message_of  # noqa: E402
 
 FRESH_S = 60.0
 """A recording grows every second; a disk may stall for a while."""
+
+
+LOOPBACK = "127.0.0.1"
+ANSWER_S = 5.0
+"""A loop that takes longer to answer hangs, or nearly so."""
 
 
 def main() -> int:
@@ -39,6 +46,8 @@ def main() -> int:
 
 def unhealthy(settings: Settings, now_s: float) -> str:
     """What is wrong, in one line; empty if nothing is."""
+    if settings.metrics_port is not None:
+        return _answer_of(settings.metrics_port)
     if not settings.record:
         return "" if writer_of(settings.db_path) else f"{settings.db_path}: nobody writes this ledger"
     newest_s = _newest_s(settings.sessions_dir)
@@ -46,6 +55,22 @@ def unhealthy(settings: Settings, now_s: float) -> str:
         return f"{settings.sessions_dir}: nothing has been recorded"
     age_s = now_s - newest_s
     return "" if age_s <= FRESH_S else f"{settings.sessions_dir}: nothing has been recorded for {age_s:.0f} s"
+
+
+def _answer_of(port: int) -> str:
+    """What the daemon says is wrong with it. Asked directly: proxies of the environment do not know this machine."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=ANSWER_S)
+    where = f"http://{LOOPBACK}:{port}/healthz"
+    try:
+        connection.request("GET", "/healthz")
+        answer = json.loads(connection.getresponse().read())
+        return "" if answer["ok"] is True else "; ".join(answer["problems"])
+    except OSError as error:
+        return f"{where}: no answer ({error.strerror or error})"
+    except (http.client.HTTPException, ValueError, KeyError, TypeError):
+        return f"{where}: something else answers there"
+    finally:
+        connection.close()
 
 
 def _newest_s(folder: Path) -> float | None:
