@@ -33,7 +33,7 @@ from adapters.hyperliquid.keys import AgentKey
 from adapters.hyperliquid.nonces import NonceSource
 from adapters.hyperliquid.rest import InfoClient
 from adapters.hyperliquid.signing import Signer
-from adapters.hyperliquid.transport import HttpReply, HttpTransport
+from adapters.hyperliquid.transport import Bar, HttpReply, HttpTransport
 from adapters.sim.symbols import profiles
 from adapters.sqlite.candle_store import SqliteCandleStore
 from adapters.sqlite.decision_log import SqliteDecisionLog
@@ -167,9 +167,11 @@ class _NotedTransport:
         self._inner = inner
         self.posted_ns = 0
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: Bar | None = None
+    ) -> HttpReply:
         self.posted_ns = time.monotonic_ns()
-        return await self._inner.post(path, body, timeout_s, urgent=urgent)
+        return await self._inner.post(path, body, timeout_s, urgent=urgent, bar=bar)
 
     async def close(self) -> None:
         await self._inner.close()

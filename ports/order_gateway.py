@@ -33,7 +33,11 @@ class OrderGateway(Protocol):
         ...
 
     async def cancel_foreign(self, symbol: str, oid: int) -> None:
-        """Ask the venue to cancel an order that is not ours, by its own number for it. As `cancel` otherwise."""
+        """Ask the venue to cancel an order by its own number for it: one that is not ours has no other name here.
+
+        `symbol` is one of the session's. An order that is not there (any more) is no error: it has ended. As `cancel`
+        otherwise. Thousands may be asked for at once; exits that are submitted later do not wait for them.
+        """
         ...
 
     async def burn(self, nonce: int) -> bool:

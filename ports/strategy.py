@@ -66,7 +66,10 @@ class StrategyWorker(Protocol):
     """Runs jobs of a strategy that is not ours, away from the engine."""
 
     async def run(self, job: StrategyJob) -> Analyses:
-        """Analyse one batch. Raises `StrategyFailed` when it raised or overran its deadline."""
+        """Analyse one batch. A symbol whose analysis raises or overruns is in the answer's `failures`.
+
+        Raises `StrategyFailed` when the strategy cannot be asked at all.
+        """
         ...
 
     async def close(self) -> None:

@@ -25,7 +25,7 @@ from adapters.hyperliquid.keys import AgentKey
 from adapters.hyperliquid.nonces import NonceSource
 from adapters.hyperliquid.rest import InfoClient
 from adapters.hyperliquid.signing import Signer
-from adapters.hyperliquid.transport import HttpReply
+from adapters.hyperliquid.transport import Bar, HttpReply, NotSentError
 from adapters.hyperliquid.universe import read_universe
 from adapters.hyperliquid.wire_account import decode_asset_settings
 from domain.field_rules import SecretText
@@ -120,7 +120,7 @@ def accept_all(body: dict[str, Any]) -> HttpReply:
     action = body["action"]
     if action["type"] == "order":
         return ok(*({"resting": {"oid": 100 + place}} for place in range(len(action["orders"]))))
-    if action["type"] == "cancelByCloid":
+    if action["type"] in ("cancelByCloid", "cancel"):
         return ok(*("success" for _ in action["cancels"]), kind="cancel")
     return DONE
 
@@ -140,7 +140,11 @@ class ToldTransport:
         """Of each action."""
         self.asked: list[dict[str, Any]] = []
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: Bar | None = None
+    ) -> HttpReply:
+        if bar is not None and (reason := bar()):
+            raise NotSentError(reason)
         sent = json.loads(body)
         if path == "/exchange":
             self.actions.append(sent)
@@ -205,7 +209,9 @@ class KeptDrift:
 class ToldRig:
     """The gateway and the account over a transport that answers as told, at a time that stands still."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, before_stop: Callable[[], None] = lambda: None, **settings: Any) -> None:
+        self.barred = ""
+        """Why no entry may leave."""
         self.clock = ManualClock(NOW_MS)
         self.transport = ToldTransport()
         self.budget = WeightBudget(self.clock)
@@ -225,6 +231,8 @@ class ToldRig:
             self.clock,
             GatewaySettings(USER, **settings),
             self.alerts,
+            bars_entries=lambda: self.barred,
+            before_stop=before_stop,
         )
         self.account = HyperliquidAccount(self.info, USER, self.sentinel, self.clock)
 

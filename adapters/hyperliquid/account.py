@@ -13,6 +13,7 @@ from typing import Protocol
 from adapters.hyperliquid.account_events import order_event
 from adapters.hyperliquid.account_reads import AccountReader
 from adapters.hyperliquid.budget import Lane
+from adapters.hyperliquid.cash_flows import LedgerEntry
 from adapters.hyperliquid.heard import OrderUpdate, StatusKind
 from adapters.hyperliquid.leverage import AsksInfo
 from adapters.hyperliquid.wire_account import (
@@ -22,7 +23,7 @@ from adapters.hyperliquid.wire_account import (
     decode_spot_state,
     keeps_collateral_in_spot,
 )
-from adapters.hyperliquid.wire_orders import decode_open_orders, decode_order_name, decode_order_status
+from adapters.hyperliquid.wire_orders import OpenOrder, decode_open_orders, decode_order_name, decode_order_status
 from adapters.hyperliquid.wire_rows import STATUS_WORDS
 from domain.events import (
     AccountSnapshot,
@@ -76,16 +77,28 @@ class HyperliquidAccount:
         An order that the venue does not know (`unknownOid`) is left as it was: not knowing is no end.
         """
         ends = [event for cloid in sorted(live_cloids) for event in await self._fate(cloid) or ()]
+        if fills_since_ms == 0:
+            state, _ = await self._state_with_fills(self._clock.now_ms())
+            snapshot = await self._snapshot_of(state, await self._cash(state))
+            return [*ends, replace(snapshot, fills_since_ms=snapshot.at_ms)]
         since_ms = max(0, fills_since_ms - OVERLAP_MS)
-        has_past = fills_since_ms > 0
-        state, fills = await self._state_with_fills(since_ms if has_past else self._clock.now_ms())
-        fundings = await self._fundings_in(state, since_ms) if has_past else []
-        told = [FillArrived(fill) for fill in fills] if has_past else []
-        snapshot = await self._snapshot_of(state)
-        return [*told, *fundings, *ends, replace(snapshot, fills_since_ms=since_ms if has_past else snapshot.at_ms)]
+        for _ in range(LOOKS):
+            state, fills = await self._state_with_fills(since_ms)
+            cash = await self._cash(state)
+            entries = await self._reader.ledger(since_ms)
+            if _are_in(state, entries):
+                break
+        else:
+            raise VenueUnavailable(f"clearinghouseState: money moved during each of {LOOKS} looks")
+        flows = self._reader.flows_of(entries, in_spot=self._in_spot)
+        fundings = await self._fundings_in(state, since_ms)
+        snapshot = await self._snapshot_of(state, cash)
+        told = [FillArrived(fill) for fill in fills]
+        return [*told, *fundings, *flows, *ends, replace(snapshot, fills_since_ms=since_ms)]
 
     async def snapshot(self) -> AccountSnapshot:
-        return await self._snapshot_of(await self._state())
+        state = await self._state()
+        return await self._snapshot_of(state, await self._cash(state))
 
     async def look(self, cloid: str, since_ms: int, *, everywhere: bool) -> Sequence[Event]:
         """See `Account`. The venue's time is asked for first: what is told is at least as new.
@@ -133,9 +146,9 @@ class HyperliquidAccount:
     async def _state(self, reader: AccountReader | None = None) -> AccountState:
         return await (reader or self._reader).ask("clearinghouseState", decode_account_state, dex="")
 
-    async def _snapshot_of(self, state: AccountState) -> AccountSnapshot:
+    async def _snapshot_of(self, state: AccountState, cash_usd: Decimal) -> AccountSnapshot:
         return AccountSnapshot(
-            cash_usd=await self._cash(state),
+            cash_usd=cash_usd,
             positions=tuple((position.coin, position.size) for position in state.positions),
             at_ms=state.time_ms if state.time_ms is not None else self._clock.now_ms(),
             held=tuple(HeldPosition(each.coin, each.entry_price, each.leverage) for each in state.positions),
@@ -144,7 +157,7 @@ class HyperliquidAccount:
 
     async def _resting(self, reader: AccountReader | None = None) -> tuple[RestingOrder, ...]:
         told = await (reader or self._reader).ask("frontendOpenOrders", decode_open_orders, dex="")
-        return tuple(RestingOrder(each.coin, each.oid, each.cloid, each.time_ms) for each in told.orders)
+        return tuple(_resting_order(each) for each in told.orders)
 
     async def _state_with_fills(self, since_ms: int) -> tuple[AccountState, list[Fill]]:
         """Fills, and a state in which they all are: fills are read before and after it until none came between."""
@@ -180,6 +193,25 @@ class HyperliquidAccount:
     def _odd(self, where: str, problem: str) -> VenueUnavailable:
         self._sentinel.note(where, "", problem)
         return VenueUnavailable(f"{where}: {problem}")
+
+
+def _are_in(state: AccountState, entries: Sequence[LedgerEntry]) -> bool:
+    """Whether the state, and the cash that was read after it, certainly have all these movements in them: money that
+    is told too early or too late looks like a loss or a profit."""
+    return state.time_ms is None or all(entry.time_ms <= state.time_ms for entry in entries)
+
+
+def _resting_order(told: OpenOrder) -> RestingOrder:
+    return RestingOrder(
+        told.coin,
+        told.oid,
+        told.cloid,
+        told.time_ms,
+        told.side,
+        told.size,
+        told.trigger_price,
+        told.reduce_only,
+    )
 
 
 def _time_of(state: AccountState) -> int:

@@ -21,6 +21,7 @@ _REASONS = {
     "insufficientSpotBalanceRejected": RejectReason.INSUFFICIENT_MARGIN,
     "tickRejected": RejectReason.BAD_PRICE,
     "badTriggerPxRejected": RejectReason.BAD_TRIGGER,
+    "tooManyOpenOrdersRejected": RejectReason.TOO_MANY_ORDERS,
 }
 
 

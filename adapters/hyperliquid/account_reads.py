@@ -1,4 +1,4 @@
-"""Fills and fundings of an account from some time on: all of them, or `VenueUnavailable`.
+"""Fills, fundings and flows of cash of an account from some time on: all of them, or `VenueUnavailable`.
 
 Answers hold a limited number of rows, and both their ends are inclusive. So the next page begins with the last
 millisecond of the one before, and what repeats is dropped by identity. Which end of the span a full page shows is not
@@ -7,22 +7,26 @@ dependable (reference §3.14): its own order tells.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
 from adapters.hyperliquid.budget import Lane
+from adapters.hyperliquid.cash_flows import WHERE as LEDGER
+from adapters.hyperliquid.cash_flows import LedgerEntry, decode_ledger, flow_of
 from adapters.hyperliquid.heard import DecodeError
 from adapters.hyperliquid.leverage import AsksInfo
 from adapters.hyperliquid.wire_numbers import Millis, read
 from adapters.hyperliquid.wire_orders import decode_fills, decode_fundings
-from domain.events import FundingPaid
+from domain.events import CashFlowed, FundingPaid
 from domain.fills import Fill
 from ports.order_gateway import VenueUnavailable
 
 FILLS_PER_ANSWER = 2_000
 FUNDINGS_PER_ANSWER = 500
+LEDGER_ROWS_PER_ANSWER = 500
 LEAST_PER_ANSWER = 500
 """An answer with fewer rows is the last one: no limit of the venue is smaller."""
 
@@ -85,6 +89,25 @@ class AccountReader:
             for paid in self._read("userFunding", decode_fundings, body).fundings:
                 found.setdefault((paid.symbol, paid.time_ms), paid)
         return sorted(found.values(), key=lambda paid: (paid.time_ms, paid.symbol))
+
+    async def ledger(self, since_ms: int) -> list[LedgerEntry]:
+        """Every movement of money by no trade from `since_ms` on, oldest first, each once."""
+
+        async def page(start_ms: int, end_ms: int | None, rows: int) -> bytes:
+            return await self.ask(LEDGER, bytes, rows=rows, startTime=start_ms, endTime=end_ms)
+
+        found: dict[LedgerEntry, None] = {}
+        async for body, _ in self._pages(LEDGER, page, since_ms, LEDGER_ROWS_PER_ANSWER):
+            found.update(dict.fromkeys(self._read(LEDGER, decode_ledger, body)))
+        return sorted(found, key=lambda entry: entry.time_ms)
+
+    def flows_of(self, entries: Iterable[LedgerEntry], *, in_spot: bool) -> list[CashFlowed]:
+        """What these movements did to the money that the account trades with. What is odd about one is noted."""
+        told = [
+            flow_of(entry, self._user, in_spot=in_spot, note=partial(self._note, LEDGER, entry.delta))
+            for entry in entries
+        ]
+        return [flow for flow in told if flow is not None]
 
     async def _pages(
         self, kind: str, ask: Callable[[int, int | None, int], Awaitable[bytes]], start_ms: int, limit: int

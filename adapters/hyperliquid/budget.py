@@ -23,7 +23,9 @@ MINUTE_MS = 60_000
 PER_MINUTE = 600
 """Half of the venue's 1,200."""
 RESERVE = 100
-"""Of it, what only emergencies may use: as many cancels and exits a minute."""
+"""Of it, what only emergencies may use: as many actions with cancels or exits a minute."""
+EXIT_RESERVE = 40
+"""Of the reserve, what cancels leave to exits, however many there are to cancel."""
 EMERGENCY_PAUSE_MS = 500
 """The longest that emergencies wait after a 429. We plan for half of what the venue grants, so a 429 is most likely
 somebody else's doing on this IP, and an exit that is refused once more costs less than one that waits."""
@@ -36,11 +38,12 @@ class Lane(enum.IntEnum):
     """Who goes first: the lower number."""
 
     EMERGENCY = 0
-    """Cancels and reduce-only orders."""
-    ORDERS = 1
-    ACCOUNT = 2
-    NORMAL = 3
-    BULK = 4
+    """Reduce-only orders, and small questions about orders whose fate is not known."""
+    CANCELS = 1
+    ORDERS = 2
+    ACCOUNT = 3
+    NORMAL = 4
+    BULK = 5
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +69,7 @@ class WeightBudget:
         self._per_minute = per_minute
         self._reserve = per_minute * RESERVE // PER_MINUTE if reserve is None else reserve
         assert 0 <= self._reserve < per_minute, "a reserve is a part of the whole"
+        self._exit_reserve = self._reserve * EXIT_RESERVE // RESERVE
         self._entries: deque[_Entry] = deque()
         self._used = 0
         self._spent = 0
@@ -160,10 +164,12 @@ class WeightBudget:
         """From when on this lane is served again; long ago where nothing is paused."""
         if self._paused_until_ms is None:
             return 0
-        return self._emergencies_from_ms if lane is Lane.EMERGENCY else self._paused_until_ms
+        return self._emergencies_from_ms if lane <= Lane.CANCELS else self._paused_until_ms
 
     def _bound(self, lane: Lane) -> int:
-        return self._per_minute if lane is Lane.EMERGENCY else self._per_minute - self._reserve
+        if lane <= Lane.CANCELS:
+            return self._per_minute - (self._exit_reserve if lane is Lane.CANCELS else 0)
+        return self._per_minute - self._reserve
 
     def _leave(self, waiter: _Waiter) -> None:
         """It was cancelled: waiting, or let through but not yet told."""

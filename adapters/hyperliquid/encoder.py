@@ -68,6 +68,7 @@ class ActionEncoder:
 
     def cancel_oids(self, pairs: Sequence[tuple[str, int]]) -> Action:
         """Cancel orders by (symbol, the venue's number for it)."""
+        assert 1 <= len(pairs) <= MAX_PER_ACTION, "an action has 1 to 200 cancels"
         return {"type": "cancel", "cancels": [{"a": self._asset(symbol), "o": oid} for symbol, oid in pairs]}
 
     def leverage(self, symbol: str, leverage: int, is_cross: bool) -> Action:
@@ -78,6 +79,10 @@ class ActionEncoder:
     def noop(self) -> Action:
         """Does nothing but use up its nonce."""
         return {"type": "noop"}
+
+    def schedule_cancel(self, at_ms: int | None) -> Action:
+        """Have every order cancelled at a moment of the venue's time, or clear that (None)."""
+        return {"type": "scheduleCancel"} | ({} if at_ms is None else {"time": at_ms})
 
     def _order(self, request: OrderRequest) -> Action:
         instrument = self._instrument(request.symbol)

@@ -296,9 +296,11 @@ class HyperliquidFeed:
         self._end_slice_with(self._desk.stopped(_candle_streams(ended), in_market_ms))
 
     def opened(self, line: int) -> None:
+        self.counts.connections_opened += 1
         self._desk.note_line(line, "opened")
 
     def lost(self, line: int, why: str) -> None:
+        self.counts.connections_lost += 1
         self._desk.note_line(line, "lost", why)
 
     def tell(self, code: str, text: str) -> None:

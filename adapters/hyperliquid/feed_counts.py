@@ -10,6 +10,8 @@ from adapters.hyperliquid.market_slice import MarketCounts
 
 @dataclass(slots=True)
 class FeedCounts:
+    connections_opened: int = 0
+    connections_lost: int = 0
     drifted: int = 0
     foreign_users: int = 0
     account_events: int = 0

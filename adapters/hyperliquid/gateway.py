@@ -1,8 +1,11 @@
 """Orders and cancels on their way to Hyperliquid's `/exchange`.
 
 What is submitted in one turn of the loop (or one window) leaves in this order: cancels, in one action, then each order
-in an action of its own: exits, post-only entries, other entries. Nothing waits for another's answer. An entry first
+in an action of its own: exits, post-only entries, other entries. No order waits for another's answer. An entry first
 needs its leverage set and room in the address's request budget; an exit needs neither.
+
+Thousands of cancels may come at once. They leave in portions, few at a time, and the rest waits here: neither threads
+nor weight are ever taken from an exit that comes after them.
 
 An order's payload was decided and written down with it, nonce and expiry included; it is signed once and sent once.
 The expiry bounds how late it can still land: nothing here ever concludes from time or errors that it has not.
@@ -12,13 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from adapters.hyperliquid.action_hash import action_hash
 from adapters.hyperliquid.budget import AddressBudget, Lane, Purpose, WeightBudget
+from adapters.hyperliquid.cancel_queue import Cancel, CancelQueue
 from adapters.hyperliquid.encoder import ActionEncoder
 from adapters.hyperliquid.heard import DecodeError
 from adapters.hyperliquid.leverage import AccountLeverage, AsksInfo, LeverageRefused
@@ -40,8 +44,8 @@ from ports.alerts import Alerts
 from ports.clock import Clock
 from ports.order_gateway import VenueUnavailable
 
-CANCELS_PER_ACTION = 39
-"""With one more the action would weigh 2."""
+CANCELS_UNDERWAY = 2
+"""Actions with cancels that are not answered yet, at most: the transport keeps a thread more than that for exits."""
 
 BUDGET_AGAIN_MS = 60_000
 """How often the venue is asked about the address's budget while entries are refused for it."""
@@ -65,6 +69,10 @@ class GatewaySettings:
     timeout_s: float = 10.0
 
 
+_FOR_ENTRIES = frozenset(("order", "updateLeverage"))
+"""Actions that only entries need, where they are not urgent."""
+
+
 class _Kind(enum.Enum):
     """What leaves together, in the order of leaving."""
 
@@ -79,18 +87,9 @@ class _Order:
     answer: asyncio.Future[SubmitOutcome]
 
 
-@dataclass(slots=True, eq=False)
-class _Cancel:
-    symbol: str
-    order: str | int
-    """The cloid of one of ours, the oid of a stranger's."""
-    answer: asyncio.Future[str | None]
-    """None when it is canceled, else what the venue says instead."""
-
-
 @dataclass(slots=True)
 class _Window:
-    cancels: list[_Cancel] = field(default_factory=list)
+    cancels: list[Cancel] = field(default_factory=list)
     orders: dict[_Kind, list[_Order]] = field(default_factory=lambda: {kind: [] for kind in _Kind})
 
 
@@ -110,8 +109,12 @@ class HyperliquidGateway:
         settings: GatewaySettings,
         alerts: Alerts,
         skew_ms: Callable[[], int] = lambda: 0,
+        bars_entries: Callable[[], str] = lambda: "",
+        before_stop: Callable[[], None] = lambda: None,
     ) -> None:
-        """`skew_ms` tells how far the venue's time is ahead of `clock`: by it orders expire."""
+        """`skew_ms` tells how far the venue's time is ahead of `clock`: by it orders expire. `bars_entries` tells why
+        no entry may leave now, whatever was decided before; empty where it may. `before_stop` is called when an order
+        that waits for a price is about to leave."""
         self._sender = ActionSender(transport, signer, nonces, clock, settings.vault, settings.timeout_s)
         self._encoder = encoder
         self._budget = budget
@@ -121,8 +124,12 @@ class HyperliquidGateway:
         self._settings = settings
         self._alerts = alerts
         self._skew_ms = skew_ms
+        self._bars_entries = bars_entries
+        self._before_stop = before_stop
         self._leverage = AccountLeverage(info, settings.user, clock)
         self._window: _Window | None = None
+        self._cancels = CancelQueue()
+        self._cancels_underway = 0
         self._sending: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
         self._unsettled: dict[str, int | None] = {}
@@ -132,10 +139,13 @@ class HyperliquidGateway:
         assert request.cloid not in self._seen, "an attempt is submitted once"
         assert request.payload is not None, "what is sent was written down before"
         self._seen.add(request.cloid)
+        if request.trigger is not None:
+            self._before_stop()
         kind = _kind_of(request)
         self._unsettled[request.cloid] = None
         try:
             if kind is not _Kind.EXIT:
+                self._check_bar()
                 await self._ask_budget_again()
                 await self._leverage.ensure(request.symbol, request.leverage, self._set_leverage)
             order = _Order(request, asyncio.get_running_loop().create_future())
@@ -150,7 +160,7 @@ class HyperliquidGateway:
 
     async def cancel(self, symbol: str, cloid: str) -> None:
         """Raises `VenueUnavailable` also for an order of ours that may still be on its way: ask again."""
-        cancel = _Cancel(symbol, cloid, asyncio.get_running_loop().create_future())
+        cancel = Cancel(symbol, cloid, asyncio.get_running_loop().create_future())
         self._open_window().cancels.append(cancel)
         problem = await cancel.answer
         if problem is None or (came_too_late(problem) and not self._may_still_land(cloid)):
@@ -159,7 +169,7 @@ class HyperliquidGateway:
 
     async def cancel_foreign(self, symbol: str, oid: int) -> None:
         """See `OrderGateway`. What is not there any more has ended."""
-        cancel = _Cancel(symbol, oid, asyncio.get_running_loop().create_future())
+        cancel = Cancel(symbol, oid, asyncio.get_running_loop().create_future())
         self._open_window().cancels.append(cancel)
         problem = await cancel.answer
         if problem is not None and not came_too_late(problem):
@@ -171,8 +181,23 @@ class HyperliquidGateway:
         sent = await self._send(self._encoder.noop(), None, 1, nonce, urgent=True)
         return sent.reply is not None and is_burned(sent.reply)
 
+    async def schedule_cancel(self, at_ms: int | None) -> str | None:
+        """Set the venue's switch that cancels every order at `at_ms`, or clear it. Returns the venue's refusal, None
+        when it is done. Raises `VenueUnavailable` when that is not clear."""
+        urgent = at_ms is None
+        await self._budget.take(action_weight(1), Lane.CANCELS if urgent else Lane.ORDERS)
+        sent = await self._send(self._encoder.schedule_cancel(at_ms), None, 1, urgent=urgent, tells=False)
+        if sent.reply is None:
+            raise VenueUnavailable(sent.problem)
+        problem = action_problem(sent.reply)
+        refusal = refused_text(sent.reply)
+        if problem is not None and refusal is None:
+            raise VenueUnavailable(problem)
+        return refusal
+
     async def close(self) -> None:
         """Give up what still waits. What has left may have arrived."""
+        self._cancels.give_up()
         for task in list(self._sending):
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
@@ -192,19 +217,31 @@ class HyperliquidGateway:
     def _close_window(self) -> None:
         window, self._window = self._window, None
         assert window is not None, "a window is closed once"
-        for cancels in _portions(window.cancels):  # ours and others' are actions of different kinds
-            self._start(self._send_cancels(cancels), cancels)
+        for cancel in window.cancels:
+            self._cancels.put(cancel)
+        self._start_cancels()
         for kind, orders in window.orders.items():
             for order in orders:
                 self._start(self._send_order(kind, order), [order])
 
-    def _start(self, work: Awaitable[None], waiting: Sequence[_Order] | Sequence[_Cancel]) -> None:
+    def _start_cancels(self) -> None:
+        """Send the next portions, as many as may be on their way."""
+        while self._cancels_underway < CANCELS_UNDERWAY and (portion := self._cancels.next_portion()):
+            self._cancels_underway += 1
+            self._start(self._send_cancels(portion), portion).add_done_callback(self._portion_ended)
+
+    def _portion_ended(self, _: asyncio.Task[None]) -> None:
+        self._cancels_underway -= 1
+        self._start_cancels()
+
+    def _start(self, work: Awaitable[None], waiting: Sequence[_Order] | Sequence[Cancel]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         assert isinstance(task, asyncio.Task)
         self._sending.add(task)
         task.add_done_callback(lambda done: self._ended(done, waiting))
+        return task
 
-    def _ended(self, task: asyncio.Task[None], waiting: Sequence[_Order] | Sequence[_Cancel]) -> None:
+    def _ended(self, task: asyncio.Task[None], waiting: Sequence[_Order] | Sequence[Cancel]) -> None:
         """Nobody waits for an answer that does not come; a bug goes to those whose orders it concerns."""
         self._sending.discard(task)
         error = None if task.cancelled() else task.exception()
@@ -225,7 +262,7 @@ class HyperliquidGateway:
             return
         refusal = _lateness(payload, now_ms + self._skew_ms())
         if refusal is None and is_entry:
-            refusal = self._address_budget.refusal(Purpose.ENTRY, 1, now_ms)
+            refusal = self._bars_entries() or self._address_budget.refusal(Purpose.ENTRY, 1, now_ms)
         if refusal is not None:
             order.answer.set_exception(VenueUnavailable(refusal))
             return
@@ -246,8 +283,8 @@ class HyperliquidGateway:
         else:
             order.answer.set_result(_traced(outcome, sent))
 
-    async def _send_cancels(self, cancels: Sequence[_Cancel]) -> None:
-        await self._budget.take(action_weight(len(cancels)), Lane.EMERGENCY)
+    async def _send_cancels(self, cancels: Sequence[Cancel]) -> None:
+        await self._budget.take(action_weight(len(cancels)), Lane.CANCELS)
         try:
             # No expiry: a cancel that lands late is still wanted, and can only end the order that it names.
             sent = await self._send(self._cancel_action(cancels), None, len(cancels), urgent=True)
@@ -260,7 +297,7 @@ class HyperliquidGateway:
             if not cancel.answer.done():
                 cancel.answer.set_result(problem)
 
-    def _cancel_action(self, cancels: Sequence[_Cancel]) -> Mapping[str, object]:
+    def _cancel_action(self, cancels: Sequence[Cancel]) -> Mapping[str, object]:
         """One action for cancels that are all by cloid, or all by oid."""
         ours = [(each.symbol, each.order) for each in cancels if isinstance(each.order, str)]
         if ours:
@@ -270,6 +307,7 @@ class HyperliquidGateway:
 
     async def _set_leverage(self, symbol: str, value: int, is_cross: bool) -> None:
         await self._budget.take(action_weight(1), Lane.ORDERS)
+        self._check_bar()
         expires_after = self._clock.now_ms() + self._skew_ms() + self._settings.expires_after_ms
         sent = await self._send(self._encoder.leverage(symbol, value, is_cross=is_cross), expires_after, 1)
         if sent.reply is None:
@@ -287,8 +325,11 @@ class HyperliquidGateway:
         nonce: int | None = None,
         *,
         urgent: bool = False,
+        tells: bool = True,
     ) -> Sent:
-        sent = await self._sender.send(action, expires_after, nonce, urgent=urgent)
+        """`tells` off: whoever asks says himself what the venue refused."""
+        bar = self._bars_entries if action["type"] in _FOR_ENTRIES and not urgent else None
+        sent = await self._sender.send(action, expires_after, nonce, urgent=urgent, bar=bar)
         self._address_budget.spend(requests, self._clock.now_ms())
         if sent.reply is None:
             return sent
@@ -300,10 +341,16 @@ class HyperliquidGateway:
             if spent is not None:
                 self._address_budget.told(spent.used, spent.cap)
                 self._budget_asked_ms = self._clock.now_ms()
-            self._alerts.send("exchange_refused", f"{action['type']}: {text}")
+            if tells:
+                self._alerts.send("exchange_refused", f"{action['type']}: {text}")
         return sent
 
     # ── whether it may ───────────────────────────────────────────────────────────────────────────
+
+    def _check_bar(self) -> None:
+        reason = self._bars_entries()
+        if reason:
+            raise VenueUnavailable(reason)
 
     async def _ask_budget_again(self) -> None:
         """While entries are refused for the address's budget, ask the venue now and then what is left of it."""
@@ -348,11 +395,3 @@ def _lateness(payload: Payload, now_ms: int) -> str | None:
 def _traced(outcome: SubmitOutcome, sent: Sent) -> SubmitOutcome:
     """An unknown outcome keeps what may prove it later."""
     return Unknown(f"{outcome.text} ({sent.trace})") if isinstance(outcome, Unknown) else outcome
-
-
-def _portions(cancels: Sequence[_Cancel]) -> Iterator[Sequence[_Cancel]]:
-    """What leaves as one action: ours by cloid, then others' by oid."""
-    for kind in (str, int):
-        alike = [cancel for cancel in cancels if isinstance(cancel.order, kind)]
-        for start in range(0, len(alike), CANCELS_PER_ACTION):
-            yield alike[start : start + CANCELS_PER_ACTION]

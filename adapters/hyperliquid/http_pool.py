@@ -5,8 +5,9 @@ anything to a socket. So a request that was given up (its time is over, its call
 never leaves, whatever its thread waits for, and one that failed after it is `BrokenError`. Giving up afterwards also
 shuts the socket, so that no thread hangs on a venue that drips its answer.
 
-One thread is always left for what is urgent (exits, cancels), and one more of the others for `/exchange`: neither
-entries nor reads that hang for their whole timeout hold up an exit, and reads do not hold up entries.
+Some threads are always left for what is urgent (exits, cancels), and one more of the others for `/exchange`: neither
+entries nor reads that hang for their whole timeout hold up an exit, and reads do not hold up entries. Of the urgent
+ones, whoever sends cancels in masses leaves a thread to exits.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from adapters.hyperliquid.transport import BrokenError, HttpReply, NotSentError
+from adapters.hyperliquid.transport import Bar, BrokenError, HttpReply, NotSentError
 
-WORKERS = 5
+WORKERS = 7
+KEPT_FOR_URGENT = 3
 CONNECT_S = 3.0
 """A connection that takes longer does not come: a TCP handshake repeats after 1 s already."""
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -64,19 +66,22 @@ class RequestsTransport:
         self._max_body_bytes = max_body_bytes
         self._trust_env = trust_env
         self._executor: Executor = ThreadPoolExecutor(workers, thread_name_prefix="venue-http")
-        self._readers = asyncio.Semaphore(workers - 2)
-        self._patient = asyncio.Semaphore(workers - 1)
+        patient = workers - min(KEPT_FOR_URGENT, workers - 2)
+        self._readers = asyncio.Semaphore(patient - 1)
+        self._patient = asyncio.Semaphore(patient)
         """Whatever is not urgent, reads included."""
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
         self._calls: dict[asyncio.Future[_Outcome], _Call] = {}
         self._closed = False
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: Bar | None = None
+    ) -> HttpReply:
         """Send one request; `timeout_s` is for all of it, the wait for a free thread included."""
         ends_s = time.monotonic() + timeout_s
         release = None if urgent else await self._place(path, timeout_s)
-        return await self._run(_Call(self._url + path, body, ends_s, timeout_s), release)
+        return await self._run(_Call(self._url + path, body, ends_s, timeout_s, bar), release)
 
     async def close(self) -> None:
         """Give up what still runs: its callers get `NotSentError` or `BrokenError`."""
@@ -152,6 +157,8 @@ class RequestsTransport:
         _current.call = call
         try:
             return self._exchanged(self._session(), call, left_s)
+        except _Barred as e:
+            return NotSentError(str(e))
         except Exception as e:  # noqa: BLE001  (whatever a driver raises, the request may have left)
             if time.monotonic() >= call.ends_s:
                 return _late(call.timeout_s, has_left=call.has_left)
@@ -205,8 +212,9 @@ _Outcome = HttpReply | NotSentError | BrokenError
 class _Call:
     """One request on its way, shared by its caller and its thread."""
 
-    def __init__(self, url: str, body: bytes, ends_s: float, timeout_s: float) -> None:
+    def __init__(self, url: str, body: bytes, ends_s: float, timeout_s: float, bar: Bar | None) -> None:
         self.url, self.body, self.ends_s, self.timeout_s = url, body, ends_s, timeout_s
+        self._bar = bar
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self.has_left = False
@@ -217,6 +225,8 @@ class _Call:
         with self._lock:
             if self.is_given_up:
                 raise _GivenUp("given up before anything was sent")
+            if not self.has_left and self._bar is not None and (reason := self._bar()):
+                raise _Barred(reason)
             self.has_left = True
             self._socket = by if isinstance(by, socket.socket) else None
 
@@ -233,6 +243,10 @@ class _Call:
 
 class _GivenUp(Exception):
     pass
+
+
+class _Barred(Exception):
+    """In the words of whoever bars it."""
 
 
 class _Current(threading.local):

@@ -23,6 +23,7 @@ from domain.strategy_config import Place
 from ports.strategy_config import ConfigError, ConfigProblem
 
 KEY_CREDENTIAL = "AI_QUANT_AGENT_KEY"
+KEYSTORE_CREDENTIAL = "AI_QUANT_AGENT_KEYSTORE"
 PASSPHRASE_CREDENTIAL = "AI_QUANT_AGENT_KEYSTORE_PASSPHRASE"
 KEY_VARIABLE = "AI_QUANT_AGENT_KEY"
 FILE_VARIABLE = "AI_QUANT_AGENT_KEY_FILE"
@@ -45,7 +46,8 @@ class KeyRefused(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class KeySources:
-    """Where a key may come from. `credentials`: systemd's folder, `$CREDENTIALS_DIRECTORY`.
+    """Where a key may come from. `credentials`: systemd's folder, `$CREDENTIALS_DIRECTORY`. What it gives under our
+    names is found there; a file of another name is one of its credentials where its path lies in it.
 
     `allow_environment`: only where no real money is.
     """
@@ -153,18 +155,15 @@ _Place = tuple[str, str, Callable[[], SecretText]]
 def _places(sources: KeySources) -> list[_Place]:
     """Every place that a key is said to be in: the setting's name, what to call it, and how to read it."""
     found: list[_Place] = []
-    if sources.credentials is not None and (credential := sources.credentials / KEY_CREDENTIAL).exists():
-        found.append(
-            (
-                f"credential {KEY_CREDENTIAL}",
-                "systemd credential",
-                lambda: _text(_content(f"credential {KEY_CREDENTIAL}", credential, credential=True)),
-            )
-        )
-    if (keystore := sources.keystore) is not None:
+    credential = _credential(sources, KEY_CREDENTIAL)
+    if credential is not None and credential != sources.key_file:
+        name = f"credential {KEY_CREDENTIAL}"
+        found.append((name, "systemd credential", lambda: _text(_content(name, credential, sources))))
+    keystore = sources.keystore or _credential(sources, KEYSTORE_CREDENTIAL)
+    if keystore is not None:
         found.append((KEYSTORE_VARIABLE, f"keystore {keystore}", lambda: _from_keystore(keystore, sources)))
     if (key_file := sources.key_file) is not None:
-        found.append((FILE_VARIABLE, f"file {key_file}", lambda: _text(_content(FILE_VARIABLE, key_file))))
+        found.append((FILE_VARIABLE, f"file {key_file}", lambda: _text(_content(FILE_VARIABLE, key_file, sources))))
     if (given := sources.environment) is not None:
         if not sources.allow_environment:
             raise KeyRefused(
@@ -176,8 +175,14 @@ def _places(sources: KeySources) -> list[_Place]:
     return found
 
 
+def _credential(sources: KeySources, name: str) -> Path | None:
+    """The file of a credential that systemd gives under a name of ours."""
+    path = None if sources.credentials is None else sources.credentials / name
+    return path if path is not None and path.exists() else None
+
+
 def _from_keystore(path: Path, sources: KeySources) -> SecretText:
-    content = _content(KEYSTORE_VARIABLE, path)
+    content = _content(KEYSTORE_VARIABLE, path, sources)
     opened = keystore_secret(content, _passphrase(sources))
     if isinstance(opened, str):
         raise KeyRefused(KEYSTORE_VARIABLE, f"{path} {opened}")
@@ -185,14 +190,11 @@ def _from_keystore(path: Path, sources: KeySources) -> SecretText:
 
 
 def _passphrase(sources: KeySources) -> SecretText:
-    if sources.passphrase_file is not None:
-        name, path, credential = PASSPHRASE_VARIABLE, sources.passphrase_file, False
-    elif sources.credentials is not None and (sources.credentials / PASSPHRASE_CREDENTIAL).exists():
-        name = f"credential {PASSPHRASE_CREDENTIAL}"
-        path, credential = sources.credentials / PASSPHRASE_CREDENTIAL, True
-    else:
+    name = PASSPHRASE_VARIABLE if sources.passphrase_file is not None else f"credential {PASSPHRASE_CREDENTIAL}"
+    path = sources.passphrase_file or _credential(sources, PASSPHRASE_CREDENTIAL)
+    if path is None:
         raise KeyRefused(PASSPHRASE_VARIABLE, "the keystore needs its passphrase: name a 0600 file that holds it")
-    passphrase = passphrase_in(_content(name, path, credential=credential))
+    passphrase = passphrase_in(_content(name, path, sources))
     if isinstance(passphrase, str):
         raise KeyRefused(name, f"{path} {passphrase}")
     return passphrase
@@ -205,9 +207,10 @@ class _Content(bytes):
         return f"<{len(self)} bytes>"
 
 
-def _content(name: str, path: Path, *, credential: bool = False) -> bytes:
+def _content(name: str, path: Path, sources: KeySources) -> bytes:
+    is_credential = sources.credentials is not None and path.parent == sources.credentials
     try:
-        return _Content(read_private(path, credential=credential))
+        return _Content(read_private(path, credential=is_credential))
     except NotPrivate as error:
         problem = str(error)
     raise KeyRefused(name, f"{path} {problem}")

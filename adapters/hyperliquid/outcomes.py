@@ -36,6 +36,8 @@ _REASONS: tuple[tuple[str, RejectReason], ...] = (
     ("has zero size", RejectReason.BAD_SIZE),
     ("has invalid size", RejectReason.BAD_SIZE),
     ("order value too large", RejectReason.BAD_SIZE),
+    ("too many open", RejectReason.TOO_MANY_ORDERS),
+    ("open orders", RejectReason.TOO_MANY_ORDERS),
 )
 """Parts of the venue's texts in lower case: their ends and punctuation vary (reference §6.3)."""
 

@@ -16,7 +16,8 @@ class NotPrivate(Exception):
 def read_private(path: Path, *, credential: bool = False) -> bytes:
     """The content of a file that nobody else can read or replace. Looks at the open file, not at its name.
 
-    `credential`: systemd's own folder, where the service manager sets the rights (the group's is the mask of its ACL).
+    `credential`: in systemd's own folder, where the service manager sets the rights. A group may seem to read there:
+    those bits are the mask of an ACL that names our user alone.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
@@ -29,8 +30,7 @@ def read_private(path: Path, *, credential: bool = False) -> bytes:
         raise NotPrivate(f"cannot be opened ({error.strerror}); run as the user that owns it") from None
     try:
         _check_open_file(os.fstat(handle), path, forbidden=0o037 if credential else 0o077)
-        if not credential:
-            _check_folder(path)
+        _check_folder(path)
         with os.fdopen(handle, "rb", closefd=False) as file:
             return file.read(LARGEST_BYTES)
     finally:

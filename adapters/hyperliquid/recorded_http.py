@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from adapters.hyperliquid.transport import BrokenError, HttpReply, HttpTransport, NotSentError
+from adapters.hyperliquid.transport import Bar, BrokenError, HttpReply, HttpTransport, NotSentError
 from ports.clock import Clock
 from ports.session_log import NoRecord, SessionLog, Tag
 
@@ -20,10 +20,12 @@ class RecordedHttp:
         self._transport = transport
         self._clock = clock
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: Bar | None = None
+    ) -> HttpReply:
         started_ms = self._clock.now_ms()
         try:
-            reply = await self._transport.post(path, body, timeout_s, urgent=urgent)
+            reply = await self._transport.post(path, body, timeout_s, urgent=urgent, bar=bar)
         except (NotSentError, BrokenError) as error:
             self._note(path, body, UNSENT if isinstance(error, NotSentError) else BROKEN, str(error), started_ms)
             raise

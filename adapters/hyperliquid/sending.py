@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from adapters.hyperliquid.signing import Signature, envelope
-from adapters.hyperliquid.transport import BrokenError, HttpReply, HttpTransport, NotSentError
+from adapters.hyperliquid.transport import Bar, BrokenError, HttpReply, HttpTransport, NotSentError
 from ports.clock import Clock
 from ports.order_gateway import VenueUnavailable
 
@@ -60,9 +60,15 @@ class ActionSender:
         self._timeout_s = timeout_s
 
     async def send(
-        self, action: Mapping[str, object], expires_after: int | None, nonce: int | None = None, *, urgent: bool = False
+        self,
+        action: Mapping[str, object],
+        expires_after: int | None,
+        nonce: int | None = None,
+        *,
+        urgent: bool = False,
+        bar: Bar | None = None,
     ) -> Sent:
-        """Sign and post, once; under a nonce of our own where none is given. `urgent`: see `HttpTransport`.
+        """Sign and post, once; under a nonce of our own where none is given. `urgent`, `bar`: see `HttpTransport`.
 
         Raises `VenueUnavailable` only when nothing has left.
         """
@@ -71,7 +77,7 @@ class ActionSender:
         signature = self._signer.sign_l1(action, nonce, self._vault, expires_after)
         body = envelope(action, nonce, signature, self._vault, expires_after)
         try:
-            reply = await self._transport.post(EXCHANGE, body, self._timeout_s, urgent=urgent)
+            reply = await self._transport.post(EXCHANGE, body, self._timeout_s, urgent=urgent, bar=bar)
         except NotSentError as e:
             raise VenueUnavailable(str(e)) from e
         except BrokenError as e:

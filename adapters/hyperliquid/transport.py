@@ -6,6 +6,7 @@ a simulated network.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,11 +27,18 @@ class BrokenError(Exception):
     """The request may have arrived, and there is no answer: what became of it is not known."""
 
 
+Bar = Callable[[], str]
+"""Tells why a request may not leave now; empty where it may."""
+
+
 class HttpTransport(Protocol):
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: Bar | None = None
+    ) -> HttpReply:
         """Send one JSON request to `/info` or `/exchange`. Raises `NotSentError` or `BrokenError`; never retries.
 
-        What is `urgent` (exits, cancels) does not wait behind what is not.
+        What is `urgent` (exits, cancels) does not wait behind what is not. `bar` is asked when the first byte is about
+        to leave, however long that took, in whatever thread: what it bars is `NotSentError`, in its words.
         """
         ...
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from adapters.hyperliquid.heard import DecodeError, LedgerRow, OrderUpdate
+from adapters.hyperliquid.heard import DecodeError, OrderUpdate
 from adapters.hyperliquid.wire_numbers import (
     is_other_market,
     known_cloid,
@@ -19,7 +19,6 @@ from adapters.hyperliquid.wire_numbers import (
 from adapters.hyperliquid.wire_rows import (
     SIDES,
     DatedFunding,
-    DatedLedger,
     FillRow,
     Fills,
     FullOrder,
@@ -28,7 +27,6 @@ from adapters.hyperliquid.wire_rows import (
     UpdateRow,
     fills_of,
     fundings_of,
-    ledger_rows_of,
     update_of,
     updates_of,
 )
@@ -88,7 +86,6 @@ class OpenOrders:
 
 _FILLS = msgspec.json.Decoder(list[FillRow])
 _FUNDINGS = msgspec.json.Decoder(list[DatedFunding])
-_LEDGER = msgspec.json.Decoder(list[DatedLedger])
 _STATUS = msgspec.json.Decoder(StatusAnswer)
 _NAME = msgspec.json.Decoder(NameAnswer)
 _HISTORY = msgspec.json.Decoder(list[UpdateRow])
@@ -105,11 +102,6 @@ def decode_fundings(body: bytes) -> Fundings:
     rows = read(_FUNDINGS.decode, body, "userFunding")
     flat = (FundingRow(row.time, d.coin, d.usdc, d.szi, d.rate, d.samples) for row in rows for d in (row.delta,))
     return fundings_of(flat, "userFunding")
-
-
-def decode_ledger(body: bytes) -> tuple[LedgerRow, ...]:
-    """`userNonFundingLedgerUpdates`."""
-    return ledger_rows_of(read(_LEDGER.decode, body, "userNonFundingLedgerUpdates"), "userNonFundingLedgerUpdates")
 
 
 def decode_order_status(body: bytes) -> OrderUpdate | None:

@@ -121,16 +121,19 @@ class SimExchange:
         self._book.take_off(symbol, oid)
         return [self._settlement.end(cloid, "canceled")]
 
+    def cancel_oid(self, symbol: str, oid: int) -> list[Event]:
+        """The same by the exchange's own number of the order."""
+        alive = (*self._book.coming, *self._book.all_resting())
+        found = [held.request for held in alive if held.oid == oid and held.request.symbol == symbol]
+        return self.cancel(symbol, found[0].cloid) if found else []
+
     def snapshot(self) -> AccountSnapshot:
         positions = tuple(sorted((symbol, held.size) for symbol, held in self._book.account.positions.items()))
         held = tuple(
             HeldPosition(symbol, each.entry_price, int(each.leverage))
             for symbol, each in sorted(self._book.account.positions.items())
         )
-        resting = tuple(
-            RestingOrder(each.request.symbol, each.oid, each.request.cloid, each.arrives_ms)
-            for each in self._book.all_resting()
-        )
+        resting = tuple(_resting(each) for each in self._book.all_resting())
         return AccountSnapshot(self._book.account.cash, positions, self._book.now_ms, held, resting)
 
     def is_alive(self, cloid: str) -> bool:
@@ -444,6 +447,20 @@ class SimExchange:
             side = Side.SELL if self._book.account.positions[symbol].size > 0 else Side.BUY
             price = taker_price(side, mark(symbol), self._rules.slippage_bps, self._universe.instrument(symbol))
             self._settlement.liquidate(symbol, price, events)
+
+
+def _resting(held: HeldOrder) -> RestingOrder:
+    request = held.request
+    return RestingOrder(
+        request.symbol,
+        held.oid,
+        request.cloid,
+        held.arrives_ms,
+        request.side,
+        held.remaining,
+        None if request.trigger is None else request.trigger.price,
+        request.reduce_only,
+    )
 
 
 def _by_caution(held: HeldOrder) -> tuple[int, int]:

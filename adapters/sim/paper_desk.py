@@ -82,7 +82,9 @@ class PaperDesk:
         self._save()
 
     async def cancel_foreign(self, symbol: str, oid: int) -> None:
-        """Nobody else trades here."""
+        """Nobody else trades here, but the exchange may hold orders of a ledger that is gone."""
+        self._news += self._exchange.cancel_oid(symbol, oid)
+        self._save()
 
     async def burn(self, nonce: int) -> bool:
         """Nothing is signed here."""

@@ -15,6 +15,7 @@ from adapters.hyperliquid.budget import Lane
 from adapters.hyperliquid.leverage import AsksInfo
 from domain.events import (
     AccountSnapshot,
+    CashFlowed,
     Event,
     FillArrived,
     OrderCanceled,
@@ -41,8 +42,9 @@ class AccountContract(ABC):
     async def test_where_nothing_happened_the_snapshot_is_all(self, world: World) -> None:
         account: Account = world.account
         for since_ms in (0, world.now_ms() - 1_000):
-            (snapshot,) = await account.recover([], since_ms)
+            *flows, snapshot = await account.recover([], since_ms)
             assert isinstance(snapshot, AccountSnapshot)
+            assert all(isinstance(flow, CashFlowed) for flow in flows), "how its first money came, at most"
             assert (snapshot.cash_usd, snapshot.positions) == (CASH_USD, ())
 
     async def test_every_fill_is_told_with_its_order_and_the_snapshot_comes_last(self, world: World) -> None:
@@ -211,6 +213,10 @@ def fills_of(events: list[Event]) -> list[Fill]:
     return [event.fill for event in events if isinstance(event, FillArrived)]
 
 
+def flows_of(events: list[Event]) -> list[CashFlowed]:
+    return [event for event in events if isinstance(event, CashFlowed)]
+
+
 class TestSimAccount(AccountContract):
     @pytest.fixture
     async def world(self, tmp_path: Path) -> AsyncIterator[World]:
@@ -230,7 +236,13 @@ class TestHyperliquidAccount(AccountContract):
         async with hyperliquid_world(control, tmp_path) as made:
             yield made
 
-    @pytest.mark.parametrize("kind", ["userFillsByTime", "userFunding", "clearinghouseState", "userAbstraction"])
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *("userFillsByTime", "userFunding", "userNonFundingLedgerUpdates"),
+            *("clearinghouseState", "userAbstraction"),
+        ],
+    )
     async def test_one_question_without_an_answer_and_there_is_none_at_all(
         self, control: VenueControl, world: World, kind: str
     ) -> None:
@@ -314,6 +326,25 @@ class TestHyperliquidAccount(AccountContract):
         (fill,) = {fill.cloid for fill in fills_of(await world.told())}
         assert fill is None
         assert [symbol for symbol, _ in (await world.snapshot()).positions] == ["ETH"]
+
+    async def test_money_that_comes_and_goes_is_told_once_under_one_name_and_is_what_cash_moved_by(
+        self, control: VenueControl, world: World
+    ) -> None:
+        begun = flows_of(await world.told())
+        control.operate("deposit", user=control.user, usd="250.5")
+        control.operate("withdraw", user=control.user, usd="100")
+        first, second = [await world.told() for _ in range(2)]
+        new = [flow for flow in flows_of(first) if flow not in begun]
+        assert [(flow.kind, flow.amount_usd) for flow in new] == [
+            ("deposit", Decimal("250.5")),
+            ("withdraw", Decimal(-100)),
+        ]
+        assert flows_of(first) == flows_of(second)
+        assert len({flow.flow_id for flow in flows_of(first)}) == len(begun) + 2
+        snapshot = first[-1]
+        assert isinstance(snapshot, AccountSnapshot) and snapshot.cash_usd == CASH_USD + Decimal("150.5")
+        assert all(flow.time_ms <= snapshot.at_ms for flow in new)
+        assert flows_of(list(await world.account.recover([], 0))) == [], "what was before is not ours"
 
     async def test_a_liquidation_is_told_as_one(self, control: VenueControl, world: World) -> None:
         assert isinstance(await world.gateway.submit(await world.request()), Accepted)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from adapters.hyperliquid import wire_account, wire_orders, wire_rest
+from adapters.hyperliquid import cash_flows, wire_account, wire_orders, wire_rest
 from adapters.hyperliquid.heard import (
     Acked,
     BboHeard,
@@ -299,7 +299,7 @@ DECODERS: dict[str, Callable[[dict[str, Any], bytes], object]] = {
     "frontendOpenOrders": lambda request, body: wire_orders.decode_open_orders(body),
     "orderStatus": lambda request, body: wire_orders.decode_order_status(body),
     "historicalOrders": lambda request, body: wire_orders.decode_order_history(body),
-    "userNonFundingLedgerUpdates": lambda request, body: wire_orders.decode_ledger(body),
+    "userNonFundingLedgerUpdates": lambda request, body: cash_flows.decode_ledger(body),
     "clearinghouseState": lambda request, body: wire_account.decode_account_state(body),
     "spotClearinghouseState": lambda request, body: wire_account.decode_spot_state(body),
     "userRole": lambda request, body: wire_account.decode_user_role(body),

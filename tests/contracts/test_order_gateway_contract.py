@@ -97,6 +97,45 @@ class OrderGatewayContract(ABC):
         await world.gateway.cancel("BTC", (await world.request()).cloid)
         assert (await world.snapshot()).positions == ()
 
+    async def test_an_order_is_canceled_by_the_venue_s_own_number_and_no_other_with_it(self, world: World) -> None:
+        """What a stranger placed has no other name here. Again, or for what never was, is harmless."""
+        goes, stays = [await world.request(away=-20, time_in_force=TimeInForce.GTC) for _ in range(2)]
+        outcomes = [await world.gateway.submit(each) for each in (goes, stays)]
+        oids = [outcome.oid for outcome in outcomes if isinstance(outcome, Accepted)]
+        await world.gateway.cancel_foreign("ETH", oids[0])  # a number of another symbol's order
+        await world.gateway.cancel_foreign("BTC", 3)
+        assert {order.oid for order in (await world.snapshot()).resting or ()} == set(oids)
+        for _ in range(2):
+            await world.gateway.cancel_foreign("BTC", oids[0])
+        assert _is_ended(await world.told(goes.cloid), goes.cloid)
+        assert [order.cloid for order in (await world.snapshot()).resting or ()] == [stays.cloid]
+
+    async def test_more_cancels_than_one_action_holds_all_arrive(self, world: World) -> None:
+        rests = [await world.request(away=-20, usd=20, time_in_force=TimeInForce.GTC) for _ in range(41)]
+        outcomes = await asyncio.gather(*(world.gateway.submit(each) for each in rests))
+        oids = [outcome.oid for outcome in outcomes if isinstance(outcome, Accepted)]
+        assert len(oids) == len(rests)
+        await asyncio.gather(*(world.gateway.cancel_foreign("BTC", oid) for oid in oids))
+        assert (await world.snapshot()).resting == ()
+
+    async def test_what_rests_is_told_with_its_side_size_trigger_and_whether_it_only_reduces(
+        self, world: World
+    ) -> None:
+        assert isinstance(await world.gateway.submit(await world.request()), Accepted)
+        held = (await world.snapshot()).positions[0][1]
+        terms: dict[str, Any] = {"time_in_force": TimeInForce.GTC}
+        stop = await world.request(
+            side=Side.SELL, size=held, reduce_only=True, trigger=(TriggerKind.STOP_LOSS, -10), away=15, **terms
+        )
+        bid = await world.request(away=-20, **terms)
+        for request in (stop, bid):
+            assert isinstance(await world.gateway.submit(request), Accepted)
+        assert stop.trigger is not None
+        told = {each.cloid: each for each in (await world.snapshot()).resting or ()}
+        assert [
+            (each.side, each.size, each.trigger_price, each.reduce_only) for each in (told[stop.cloid], told[bid.cloid])
+        ] == [(Side.SELL, held, stop.trigger.price, True), (Side.BUY, bid.size, None, False)]
+
     async def test_burning_what_nobody_used_is_certain_and_asking_again_is_harmless(self, world: World) -> None:
         nonce = world.nonce_of(await world.request())
         assert [await world.gateway.burn(nonce) for _ in range(3)] == [True, True, True]
@@ -154,6 +193,8 @@ class TestHyperliquidOrderGateway(OrderGatewayContract):
             with pytest.raises(VenueUnavailable):
                 await world.gateway.cancel("BTC", request.cloid)
             with pytest.raises(VenueUnavailable):
+                await world.gateway.cancel_foreign("BTC", 77)
+            with pytest.raises(VenueUnavailable):
                 await world.gateway.burn(world.nonce_of(request))
 
     async def test_what_is_signed_with_a_burned_nonce_never_lives(self, control: VenueControl, world: World) -> None:
@@ -195,6 +236,45 @@ class TestHyperliquidOrderGateway(OrderGatewayContract):
         control.fault(fault, match={"action": "noop"}, **parts)
         assert await world.gateway.burn(nonce) is False
         assert await world.gateway.burn(nonce) is True
+
+    @pytest.mark.parametrize(
+        ("fault", "parts"), [("lose_reply", {}), ("drop_request", {}), ("refuse", {"status": 503})]
+    )
+    async def test_a_stranger_s_order_whose_cancel_got_no_answer_is_asked_for_again(
+        self, control: VenueControl, world: World, fault: str, parts: dict[str, Any]
+    ) -> None:
+        rests = await world.request(away=-20, time_in_force=TimeInForce.GTC)
+        outcome = await world.gateway.submit(rests)
+        assert isinstance(outcome, Accepted)
+        control.fault(fault, match={"action": "cancel"}, **parts)
+        with pytest.raises(VenueUnavailable):
+            await world.gateway.cancel_foreign("BTC", outcome.oid)
+        await world.gateway.cancel_foreign("BTC", outcome.oid)
+        assert (await world.snapshot()).resting == ()
+
+    async def test_an_exit_leaves_soon_though_two_thousand_cancels_are_queued_before_it(
+        self, control: VenueControl, world: World
+    ) -> None:
+        assert isinstance(await world.gateway.submit(await world.request()), Accepted)
+        held = (await world.snapshot()).positions[0][1]
+        way_out = await world.request(side=Side.SELL, reduce_only=True, size=held)
+        control.fault("delay_answer", match={"action": "cancel"}, times=100, ms=100)
+        cancels = [asyncio.create_task(world.gateway.cancel_foreign("BTC", oid)) for oid in range(1, 2_001)]
+        await asyncio.sleep(0.05)
+        started_s = time.monotonic()
+        assert isinstance(await world.gateway.submit(way_out), Accepted)
+        took_s = time.monotonic() - started_s
+        ended = sum(cancel.done() for cancel in cancels)
+        await asyncio.gather(*cancels)
+        control.no_faults()
+        assert ended <= 200, f"after {took_s:.2f} s, and {ended} of the cancels"
+
+    async def test_the_venue_s_switch_is_refused_in_its_own_words_and_hurts_nothing(self, world: World) -> None:
+        assert isinstance(world, HyperliquidWorld)
+        for at_ms in (world.now_ms() + 30_000, None):
+            refusal = await world.rig.gateway.schedule_cancel(at_ms)
+            assert refusal is not None and "until enough volume traded" in refusal
+        assert isinstance(await world.gateway.submit(await world.request()), Accepted)
 
     async def test_a_nonce_of_long_ago_can_have_no_effect_any_more(self, world: World) -> None:
         nonce = world.now_ms() - 3 * 86_400_000

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from adapters.hyperliquid.keys import KEYSTORE_VARIABLE, PASSPHRASE_CREDENTIAL
+from adapters.hyperliquid.keys import KEYSTORE_CREDENTIAL, KEYSTORE_VARIABLE, PASSPHRASE_CREDENTIAL
 from application.supervisor import STOP_DEADLINE_S
 from config.variables import VARIABLES
 from entrypoints.exit_codes import ExitCode
@@ -104,19 +104,18 @@ def test_it_runs_our_module_from_nowhere_in_particular() -> None:
 
 def test_its_credentials_and_variables_have_the_names_that_the_daemon_reads() -> None:
     service = sections()["Service"]
-    assert service["LoadCredential"] == [KEYSTORE_VARIABLE, PASSPHRASE_CREDENTIAL]
+    assert service["LoadCredential"] == [KEYSTORE_CREDENTIAL, PASSPHRASE_CREDENTIAL]
     given = dict(pair.split("=", 1) for line in service["Environment"] for pair in line.split())
     assert {name for name in given if name.startswith("AI_QUANT_")} <= {variable.name for variable in VARIABLES}
-    [copied] = service["ExecStartPre"]
-    assert f"%d/{KEYSTORE_VARIABLE} {given[KEYSTORE_VARIABLE]}" in copied and "-m 0400" in copied
-    assert given[KEYSTORE_VARIABLE].startswith(f"%t/{service['RuntimeDirectory'][0]}/")
+    assert KEYSTORE_VARIABLE not in given, "it would beat the credential"
+    assert "ExecStartPre" not in service, "no copy of a key is made"
     assert given["AI_QUANT_USER_DIR"] == f"%S/{service['StateDirectory'][0]}" == service["WorkingDirectory"][0]
 
 
 def test_its_folders_and_files_are_its_users_alone() -> None:
     service = sections()["Service"]
     assert service["User"] == service["Group"] == ["ai-quant"]
-    assert service["StateDirectoryMode"] == service["RuntimeDirectoryMode"] == ["0700"]
+    assert service["StateDirectoryMode"] == ["0700"]
     assert service["UMask"] == ["0077"] and service["ProtectSystem"] == ["strict"]
     assert service["CapabilityBoundingSet"] == [""] and service["NoNewPrivileges"] == ["yes"]
 
@@ -153,7 +152,8 @@ def test_the_image_is_made_from_the_lock_and_names_no_registry() -> None:
 def test_the_image_holds_the_wheels_packages_and_nothing_else_of_ours() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     copied = [line.split() for line in of("COPY") if not line.startswith("--from")]
-    assert [source for source, _ in copied] == ["requirements/run.lock", *wheel["packages"]]
+    version = "pyproject.toml"  # where recordings find the name of this version
+    assert [source for source, _ in copied] == ["requirements/run.lock", *wheel["packages"], version]
     allowed = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"}
     assert allowed == {source for source, _ in copied}
 

@@ -218,7 +218,7 @@ async def test_a_state_older_than_the_fills_is_not_taken() -> None:
 
 KINDS = (
     *("userFillsByTime", "userFunding", "orderStatus", "clearinghouseState", "userAbstraction"),
-    "frontendOpenOrders",
+    *("frontendOpenOrders", "userNonFundingLedgerUpdates"),
 )
 
 

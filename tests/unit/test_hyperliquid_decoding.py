@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapters.hyperliquid import wire_account, wire_orders, wire_rest
+from adapters.hyperliquid import cash_flows, wire_account, wire_orders, wire_rest
 from adapters.hyperliquid.heard import (
     Acked,
     BboHeard,
@@ -688,7 +688,7 @@ def test_candles_of_the_day_after_tomorrow_are_refused() -> None:
 ANSWERS: list[Callable[[bytes], object]] = [
     lambda b: wire_orders.decode_fills(b, OWN),
     wire_orders.decode_fundings,
-    wire_orders.decode_ledger,
+    cash_flows.decode_ledger,
     wire_orders.decode_order_status,
     wire_orders.decode_order_history,
     wire_orders.decode_open_orders,

@@ -108,6 +108,21 @@ def test_cancel_leverage_and_noop_to_the_byte() -> None:
     assert json.dumps(ENCODER.noop()) == '{"type": "noop"}'
 
 
+def test_what_sets_and_clears_the_venue_s_switch_to_the_byte() -> None:
+    assert json.dumps(ENCODER.schedule_cancel(None)) == '{"type": "scheduleCancel"}'
+    assert json.dumps(ENCODER.schedule_cancel(123_456_789)) == '{"type": "scheduleCancel", "time": 123456789}'
+
+
+def test_others_orders_are_named_by_the_venue_s_numbers() -> None:
+    action = ENCODER.cancel_oids([("kPEPE", 566_563_303_535), ("BTC", 7)])
+    assert json.dumps(action, separators=(",", ":")) == (
+        '{"type":"cancel","cancels":[{"a":0,"o":566563303535},{"a":3,"o":7}]}'
+    )
+    for pairs in ([], [("BTC", oid) for oid in range(201)]):
+        with pytest.raises(AssertionError, match="1 to 200"):
+            ENCODER.cancel_oids(pairs)
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

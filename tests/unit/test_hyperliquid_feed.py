@@ -248,6 +248,10 @@ def test_a_snapshot_tells_only_what_happened_since_the_start() -> None:
             [order("iocCancelRejected")],
             [OrderOutcome(CLOID, Rejected(RejectReason.NO_IMMEDIATE_MATCH, "iocCancelRejected"))],
         ),
+        (
+            [order("tooManyOpenOrdersRejected")],
+            [OrderOutcome(CLOID, Rejected(RejectReason.TOO_MANY_ORDERS, "tooManyOpenOrdersRejected"))],
+        ),
         ([order("iocCancelRejected", "0.2")], [OrderCanceled(CLOID, "iocCancelRejected")]),
         ([order("open", cloid=None)], []),
         ([order("open", cloid="0x" + 32 * "9")], []),

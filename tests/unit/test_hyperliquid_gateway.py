@@ -139,7 +139,7 @@ async def test_an_action_does_not_wait_for_the_answer_to_another() -> None:
     told = rig.transport.post
     gate = asyncio.Event()
 
-    async def slow(path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def slow(path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: object = None) -> HttpReply:
         answer = await told(path, body, timeout_s)
         if cloid(1).encode() in body:
             await gate.wait()
@@ -216,7 +216,7 @@ async def test_who_gives_up_afterwards_changes_nothing_for_the_others() -> None:
     rig = ToldRig()
     gate = asyncio.Event()
 
-    async def slow(path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def slow(path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: object = None) -> HttpReply:
         await gate.wait()
         return accept_all(json.loads(body))
 
@@ -395,7 +395,9 @@ async def test_an_exit_never_waits_for_leverage() -> None:
     told = rig.transport.post
     gate = asyncio.Event()
 
-    async def silent(path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def silent(
+        path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: object = None
+    ) -> HttpReply:
         if path == "/info":
             await gate.wait()
         return await told(path, body, timeout_s)

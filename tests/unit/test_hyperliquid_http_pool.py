@@ -403,7 +403,7 @@ async def answered(http: RequestsTransport, body: bytes, *, urgent: bool = False
 
 
 async def test_reads_leave_a_thread_for_entries_and_one_for_what_is_urgent() -> None:
-    async with peer(only_urgent_ones) as venue, transport(venue.url, workers=4) as http:
+    async with peer(only_urgent_ones) as venue, transport(venue.url, workers=6) as http:
         reads = [asyncio.create_task(http.post("/info", BODY, seconds)) for seconds in (1.0, 1.0, 0.4, 0.4, 0.4)]
         await asyncio.sleep(0.2)
         assert await answered(http, URGENT), "an entry, as far as the transport knows"
@@ -412,7 +412,7 @@ async def test_reads_leave_a_thread_for_entries_and_one_for_what_is_urgent() -> 
 
 
 async def test_entries_and_reads_that_hang_leave_a_thread_for_what_is_urgent() -> None:
-    async with peer(only_urgent_ones) as venue, transport(venue.url, workers=4) as http:
+    async with peer(only_urgent_ones) as venue, transport(venue.url, workers=6) as http:
         reads = [asyncio.create_task(http.post("/info", BODY, 1.0)) for _ in range(2)]
         await asyncio.sleep(0.1)
         entries = [asyncio.create_task(http.post("/exchange", BODY, seconds)) for seconds in (1.0, 0.4, 0.4)]
@@ -452,6 +452,23 @@ async def test_entries_alone_leave_a_thread_too_and_what_gave_up_its_place_in_li
             assert await answered(http, URGENT), "every place was given back"
             with pytest.raises(BrokenError):
                 await http.post("/info", BODY, 0.1)
+
+
+async def test_what_is_barred_while_it_waits_for_a_thread_or_a_connection_never_leaves() -> None:
+    """The kill latch falls while all connections hang: what waits behind them is asked about when it would leave."""
+    reason = ""
+    async with peer(only_urgent_ones) as venue, transport(venue.url, workers=3) as http:
+        hanging = [asyncio.create_task(http.post("/exchange", BODY, 0.6)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        waits = asyncio.create_task(http.post("/exchange", b"entry", 5.0, bar=lambda: reason))
+        await asyncio.sleep(0.1)
+        reason = "the kill latch is shut"
+        with pytest.raises(NotSentError, match="the kill latch is shut"):
+            await waits
+        await asyncio.gather(*hanging, return_exceptions=True)
+        reason = ""
+        assert (await http.post("/exchange", URGENT, 5.0, bar=lambda: reason)).status == 200
+    assert not any(b"entry" in request for request in venue.requests)
 
 
 async def test_a_read_that_was_given_up_gives_its_place_back() -> None:

@@ -25,6 +25,7 @@ from adapters.hyperliquid.key_checks import (
 )
 from adapters.hyperliquid.keys import (
     KEY_CREDENTIAL,
+    KEYSTORE_CREDENTIAL,
     PASSPHRASE_CREDENTIAL,
     KeyRefused,
     KeySources,
@@ -85,6 +86,52 @@ def test_from_systemd(tmp_path: Path) -> None:
     assert load_agent_key(KeySources(credentials=tmp_path)).source == "systemd credential"
     (tmp_path / KEY_CREDENTIAL).chmod(0o444)
     assert "others may use it (mode 0444)" in refusal(KeySources(credentials=tmp_path))
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o440])
+def test_a_file_of_any_name_that_lies_among_systemd_s_credentials_is_one(tmp_path: Path, mode: int) -> None:
+    """Newer systemd gives its rights by an ACL, whose mask shows as the group's."""
+    path = private(tmp_path / "agent-key", KEY, mode)
+    key = load_agent_key(KeySources(key_file=path, credentials=tmp_path))
+    assert (key.address, key.source) == (ADDRESS, f"file {path}")
+    path.chmod(0o444)
+    assert "others may use it (mode 0444)" in refusal(KeySources(key_file=path, credentials=tmp_path))
+
+
+def test_nothing_else_is_a_credential(tmp_path: Path) -> None:
+    folder = tmp_path / "credentials"
+    (folder / "deeper").mkdir(parents=True)
+    for path in (tmp_path / "agent-key", folder / "deeper" / "agent-key", folder / ".." / "agent-key"):
+        private(path, KEY, 0o440)
+        assert "others may use it (mode 0440)" in refusal(KeySources(key_file=path, credentials=folder))
+        path.chmod(0o600)
+
+
+def test_a_credential_that_is_named_too_is_one_key(tmp_path: Path) -> None:
+    path = private(tmp_path / KEY_CREDENTIAL, KEY, 0o440)
+    assert load_agent_key(KeySources(key_file=path, credentials=tmp_path)).address == ADDRESS
+
+
+def test_a_folder_in_which_others_may_replace_them_holds_no_credentials(tmp_path: Path) -> None:
+    private(tmp_path / KEY_CREDENTIAL, KEY, 0o400)
+    tmp_path.chmod(0o770)
+    assert "chmod go-w" in refusal(KeySources(credentials=tmp_path))
+
+
+def test_keystore_and_passphrase_may_both_be_credentials(tmp_path: Path) -> None:
+    keystore(tmp_path / KEYSTORE_CREDENTIAL).chmod(0o440)
+    private(tmp_path / PASSPHRASE_CREDENTIAL, PASSPHRASE + "\n", 0o440)
+    key = load_agent_key(KeySources(credentials=tmp_path))
+    assert (key.address, key.source) == (ADDRESS, f"keystore {tmp_path / KEYSTORE_CREDENTIAL}")
+
+
+def test_a_keystore_that_is_named_beats_the_credential(tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    private(credentials / KEYSTORE_CREDENTIAL, "nonsense", 0o440)
+    private(credentials / PASSPHRASE_CREDENTIAL, PASSPHRASE, 0o440)
+    named = keystore(tmp_path / "agent.json")
+    assert load_agent_key(KeySources(keystore=named, credentials=credentials)).source == f"keystore {named}"
 
 
 def test_the_passphrase_may_be_a_credential(tmp_path: Path) -> None:

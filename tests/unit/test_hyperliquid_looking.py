@@ -17,6 +17,7 @@ from domain.events import (
     OrderOutcome,
     RestingOrder,
 )
+from domain.intents import Side
 from domain.orders import Accepted
 from ports.order_gateway import VenueUnavailable
 from tests.hyperliquid_books import (
@@ -40,20 +41,21 @@ async def test_a_snapshot_says_how_the_account_stands_and_not_what_led_to_it() -
     books.state_ms = NOW_MS - 40
     books.resting = [
         open_row(3),
-        open_row(4, cloid=None, isTrigger=True, triggerPx="85000.0", coin="ETH"),
+        open_row(4, cloid=None, isTrigger=True, triggerPx="85000.0", coin="ETH", side="A", sz="0.004", reduceOnly=True),
         open_row(5, coin="@107"),
         open_row(6, children=[open_row(7, timestamp=NOW_MS - 7)]),
     ]
+    plain = (Side.BUY, Decimal("0.01"), None, False)
     assert await rig_over(books).account.snapshot() == AccountSnapshot(
         Decimal("1000.0"),
         (("BTC", Decimal("0.005")),),
         NOW_MS - 40,
         (HeldPosition("BTC", Decimal("90000.0"), 3),),
         (
-            RestingOrder("BTC", 1_003, cloid(3), NOW_MS),
-            RestingOrder("ETH", 1_004, None, NOW_MS),
-            RestingOrder("BTC", 1_006, cloid(6), NOW_MS),
-            RestingOrder("BTC", 1_007, cloid(7), NOW_MS - 7),
+            RestingOrder("BTC", 1_003, cloid(3), NOW_MS, *plain),
+            RestingOrder("ETH", 1_004, None, NOW_MS, Side.SELL, Decimal("0.004"), Decimal("85000.0"), reduce_only=True),
+            RestingOrder("BTC", 1_006, cloid(6), NOW_MS, *plain),
+            RestingOrder("BTC", 1_007, cloid(7), NOW_MS - 7, *plain),
         ),
         fills_since_ms=None,
     )

@@ -58,6 +58,9 @@ REFUSED = "Insufficient margin to place order. asset=0"
             "Order would cause position to exceed margin tier limit at current leverage",
             RejectReason.INSUFFICIENT_MARGIN,
         ),
+        ("Too many open orders.", RejectReason.TOO_MANY_ORDERS),
+        ("Too many open orders. asset=3", RejectReason.TOO_MANY_ORDERS),
+        ("Reduce only order rejected: user has 1000 other open orders. asset=3", RejectReason.TOO_MANY_ORDERS),
         # No reason to try again, and nothing else that we act on.
         (
             "Order rejected due to price more aggressive than oracle while at open interest cap",
@@ -65,7 +68,6 @@ REFUSED = "Insufficient margin to place order. asset=0"
         ),
         ("Only post-only orders allowed immediately after a network upgrade asset=0", RejectReason.OTHER),
         ("Trading is halted.", RejectReason.OTHER),
-        ("Too many open orders.", RejectReason.OTHER),
         ("Something nobody has heard of", RejectReason.OTHER),
         ("", RejectReason.OTHER),
     ],

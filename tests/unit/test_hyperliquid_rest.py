@@ -43,7 +43,9 @@ class ScriptedTransport:
         self.timeouts: list[float] = []
         self.paths: set[str] = set()
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: object = None
+    ) -> HttpReply:
         request = json.loads(body)
         self.asked.append(request)
         self.timeouts.append(timeout_s)

@@ -19,6 +19,7 @@ from adapters.hyperliquid.action_hash import action_hash, keccak
 from adapters.hyperliquid.keys import AgentKey
 from adapters.hyperliquid.signing import Signer, envelope, recover_l1
 from domain.field_rules import SecretText
+from tests.hyperliquid_rigs import ENCODER
 from tests.signing_vectors import SDK_SIGNATURES
 
 KEY = "0x0123456789012345678901234567890123456789012345678901234567890123"
@@ -57,8 +58,8 @@ ACTIONS: dict[str, Action] = {
     "order_a_as_stop": order_action(order(1, "100", "100") | {"t": STOP}),
     "create_sub_account": {"type": "createSubAccount", "name": "example"},
     "sub_account_transfer": TRANSFER,
-    "clear_schedule": {"type": "scheduleCancel"},
-    "set_schedule": {"type": "scheduleCancel", "time": 123_456_789},
+    "clear_schedule": ENCODER.schedule_cancel(None),
+    "set_schedule": ENCODER.schedule_cancel(123_456_789),
 }
 
 _WORDS = SDK_SIGNATURES.split()

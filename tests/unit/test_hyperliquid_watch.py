@@ -46,7 +46,9 @@ class Venue:
         self.is_down = False
         self.asked: list[str] = []
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: object = None
+    ) -> HttpReply:
         request = json.loads(body)
         self.asked.append(request["type"])
         assert path == "/info", "a watch only reads"

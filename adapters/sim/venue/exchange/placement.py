@@ -51,7 +51,7 @@ def refusal_of(state: VenueState, account: VenueAccount, order: VenueOrder) -> R
         band = state.settings.price_band
         if abs(order.price - state.oracles[order.coin]) > band * state.oracles[order.coin]:
             return Refusal(words.price_band(int(band * 100)), Status.ORACLE_REJECTED)
-    if len(account.orders) >= _open_order_limit(state, account):
+    if len(account.orders) >= _open_order_limit(state, account, order):
         return Refusal(words.TOO_MANY_OPEN_ORDERS, Status.TOO_MANY_ORDERS_REJECTED)
     if order.reduce_only and reducible(state, order) == 0:
         return Refusal(words.REDUCE_ONLY_INCREASES, Status.REDUCE_ONLY_REJECTED)
@@ -127,9 +127,12 @@ _VALUE_CLASSES = (
 )
 
 
-def _open_order_limit(state: VenueState, account: VenueAccount) -> int:
-    """1,000, and one more for every 5 million USD traded, at most 5,000 (§9.2)."""
+def _open_order_limit(state: VenueState, account: VenueAccount, order: VenueOrder) -> int:
+    """1,000, and one more for every 5 million USD traded, at most 5,000; what only reduces or waits for a price has
+    none of those more (§9.2)."""
     limits = state.settings.limits
     if account.is_house or not limits.enforced:
         return 1_000_000
+    if order.reduce_only or order.trigger is not None:
+        return limits.open_orders
     return min(5 * limits.open_orders, limits.open_orders + int(account.volume // 5_000_000))
