@@ -44,6 +44,8 @@ class AccountWatch:
         self._every_s = every_s
         self._asked = asyncio.Event()
         self._is_holding = False
+        self.heard_ms: int | None = None
+        """When (real time) somebody last said how the account stands; None before this watch began."""
 
     def ask(self) -> None:
         """Have everything read soon."""
@@ -52,7 +54,7 @@ class AccountWatch:
     async def keep(self, put: Callable[[Event], None]) -> None:
         """Long-lived: look, and put what is told into the inbox."""
         looks = 0
-        heard_ms = self._clock.monotonic_ms()
+        self.heard_ms = heard_ms = self._clock.monotonic_ms()
         while True:
             try:
                 async with asyncio.timeout(self._every_s):
@@ -68,7 +70,7 @@ class AccountWatch:
                     self._asked.set()
                 self._hold(put, heard_ms, str(error))
             else:
-                heard_ms = self._clock.monotonic_ms()
+                self.heard_ms = heard_ms = self._clock.monotonic_ms()
                 for event in events:
                     put(event)
                 self._lift(put)

@@ -18,6 +18,7 @@ from application.protection import ExitMoment
 from application.reconciliation import Reconciliation
 from application.risk_guard import RiskGuard
 from application.step import Step
+from application.strategy_health import StrategyHealth
 from domain.confidence import Confidence
 from domain.effects import Alert
 from domain.facts import DecisionsRecorded
@@ -43,6 +44,7 @@ class BatchDecider:
         exits: ExitDesk,
         entries: EntryDesk,
         reconciliation: Reconciliation,
+        health: StrategyHealth,
         *,
         smart_exits: bool = True,
     ) -> None:
@@ -56,6 +58,7 @@ class BatchDecider:
         self._exits = exits
         self._entries = entries
         self._reconciliation = reconciliation
+        self._health = health
         self._smart_exits = smart_exits
         self._symbols_of: tuple[bytes, tuple[str, ...]] = (b"", ())
         self.analyses_done = 0
@@ -78,8 +81,9 @@ class BatchDecider:
             verdict=np.zeros(len(analyses.ids), dtype=np.int8),
             notes=analyses.failures,
         )
-        for place, reason in analyses.failures.items():
-            step.effects.append(Alert("strategy_failed", f"{record.symbols[place]}: {reason}"))
+        failures = {record.symbols[place]: reason for place, reason in analyses.failures.items()}
+        step.effects += [Alert("strategy_failed", f"{symbol}: {reason}") for symbol, reason in failures.items()]
+        self._health.take(step, record.symbols, failures, record.open_ms)
         self.analyses_done += len(analyses.ids)
         for symbol, place in self._held_places(analyses.ids).items():
             self._exits.note_row(symbol, analyses.feature_row(place))
@@ -151,8 +155,7 @@ class BatchDecider:
         """Why no entry of this symbol is possible now at all; empty when one is."""
         if symbol in self._reconciliation.differs:
             return "books differ from the venue's"
-        position = self._portfolio.positions.get(symbol)
-        if position is not None and position.intent_id is None:
+        if symbol in self._portfolio.positions and self._exits.in_our_care(symbol) is None:
             return "the position is not ours"
         exits = (Action.CLOSE, Action.REDUCE)
         if any(live.intent.key.action in exits for live in self._oms.live_orders(symbol)):

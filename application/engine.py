@@ -16,17 +16,22 @@ import numpy as np
 from application.batch_decider import BatchDecider
 from application.candle_board import ClosedBatch
 from application.engine_settings import EngineSettings
-from application.entry_desk import EntryDesk, exit_state_of
+from application.entry_desk import EntryDesk, entry_cost_bps, exit_state_of
 from application.exit_desk import ExitDesk
 from application.fill_desk import BookedFill
+from application.flattening import Flattening
 from application.live_oms import LiveOms
 from application.market_context import MarketOverview
 from application.market_desk import MarketDesk
+from application.operator_desk import OperatorDesk
 from application.portfolio import Portfolio
 from application.protection import ExitMoment
+from application.protection_watch import ProtectionWatch
 from application.reconciliation import Reconciliation
+from application.retry_desk import RetryDesk
 from application.risk_guard import RiskGuard
 from application.step import Step
+from application.strategy_health import StrategyHealth
 from application.strategy_manager import Accepted as ConfigAccepted
 from application.strategy_manager import Refused as ConfigRefused
 from application.strategy_manager import StrategyManager
@@ -36,12 +41,14 @@ from domain.effects import Alert, RunStrategy, StoreCandles
 from domain.events import (
     AccountSnapshot,
     CandlesClosed,
+    CashFlowed,
     EntriesHeld,
     Event,
     FillArrived,
     FundingPaid,
     MidsChecked,
     NonceBurned,
+    OperatorSpoke,
     OrderCanceled,
     OrderLooked,
     OrderNamed,
@@ -53,12 +60,16 @@ from domain.events import (
 )
 from domain.facts import ConfigTaken
 from domain.gating import SIGNAL_FLIP, LastClose
-from domain.instruments import Universe, exact_price
+from domain.instruments import Universe
+from domain.orders import Rejected, RejectReason
 from domain.signals import analyses_problem
 from domain.strategy_config import StrategyBook
 from domain.strategy_job import StrategyJob
 from ports.order_encoder import OrderEncoder
 from ports.strategy import Strategy
+
+EQUITY_EVERY_MS = 5_000
+"""How often limits on equity are looked at between two candles."""
 
 
 @dataclass(slots=True)
@@ -90,7 +101,7 @@ class UnifiedEngine:
             encoder,
             lambda at_ms: self.hub.venue_ms(at_ms),
         )
-        self.guard = RiskGuard(self.portfolio, self.oms)
+        self.guard = RiskGuard(self.portfolio, self.oms, lambda symbol: self.hub.mark(symbol))
         self.reconciliation = Reconciliation(self.portfolio, self.oms, self.guard)
         self.exits = ExitDesk(universe, self.portfolio, self.oms)
         self.overview = MarketOverview(universe)
@@ -99,7 +110,25 @@ class UnifiedEngine:
         )
         self.hub = self.market.hub
         watchlist = self.market.watchlist
-        self.entries = EntryDesk(universe, self.portfolio, self.oms, self.guard, self.exits.states, watchlist)
+        self.health = StrategyHealth()
+        self.entries = EntryDesk(
+            universe, self.portfolio, self.oms, self.guard, self.exits.states, watchlist, self.health
+        )
+        self.flattening = Flattening(
+            universe, self.portfolio, self.oms, self.guard, self._price_of, lambda symbol: self._is_in_our_care(symbol)
+        )
+        self.retries = RetryDesk(universe, self.hub, self.oms, self.guard, self.reconciliation, self.equity_usd)
+        self.protection = ProtectionWatch(self.portfolio, self.oms, self.exits)
+        self.operators = OperatorDesk(
+            self.portfolio,
+            self.oms,
+            self.guard,
+            self.exits,
+            self.flattening,
+            self.equity_usd,
+            self._on_resume,
+            self._config_said,
+        )
         self.manager = manager
         self._decider = BatchDecider(
             universe,
@@ -111,6 +140,7 @@ class UnifiedEngine:
             self.exits,
             self.entries,
             self.reconciliation,
+            self.health,
             smart_exits=not self.market.has_exit_candles,
         )
         self._strategy = strategy
@@ -118,6 +148,7 @@ class UnifiedEngine:
         self._checked_price: dict[str, float] = {}
         self._waiting: dict[int, _Waiting] = {}
         self._recovered = False
+        self._equity_due_ms = 0
         strategy.configure(self._book, universe)
 
     @property
@@ -138,7 +169,7 @@ class UnifiedEngine:
             case FillArrived():
                 self._on_fill(step, event)
             case OrderOutcome():
-                self.oms.on_outcome(step, event)
+                self._on_outcome(step, event)
                 self.reconciliation.hear_of(step, "an order", event.cloid)
                 self.market.watch(step)
             case OrderCanceled():
@@ -155,11 +186,20 @@ class UnifiedEngine:
             case FundingPaid():
                 if event.time_ms >= self.reconciliation.born_ms and self.oms.on_funding(step, event):
                     self.exits.note_funding_rate(event.symbol, float(event.rate))
+            case CashFlowed():
+                if event.time_ms >= self.reconciliation.born_ms:
+                    self.guard.note_flow(step, event)
             case AccountSnapshot():
                 self.reconciliation.take(step, event)
+                self.protection.hear_snapshot(step, event)
+                self.flattening.hear_snapshot(step, event)
                 self.market.watch(step)
             case EntriesHeld():
                 self.guard.hold_entries(event.source, event.reason)
+            case OperatorSpoke():
+                self.operators.hear(step, event, self._open_ms(step.at_ms))
+                self.flattening.work(step, self._book, self._open_ms(step.at_ms))
+                self.market.watch(step)
             case OverridesText():
                 self._on_overrides(step, event)
             case StrategyAnswered():
@@ -170,9 +210,10 @@ class UnifiedEngine:
                 self.market.hear(step, event)
                 if isinstance(event, (Quotes, MidsChecked)):
                     self._check_exits(step)
-                    self._try_again(step)
+                    self.retries.work(step, self._book)
                 elif isinstance(event, TimerFired):
                     self.oms.on_timer(step)
+                    self._keep_watch(step)
                 self._take_closed(step)
         return step
 
@@ -188,7 +229,7 @@ class UnifiedEngine:
         state = event.state
         self.portfolio.restore(state)
         self.oms.restore(state)
-        self.guard.restore(state.risk)
+        self.guard.restore(state)
         self.reconciliation.restore(step, state, accepts_strangers=self.settings.accepts_foreign_orders)
         self.oms.recover(step)
         self.exits.restore(state)
@@ -207,6 +248,7 @@ class UnifiedEngine:
         match self.manager.offer(event):
             case ConfigAccepted() as accepted:
                 self._book = accepted.book
+                self.health.clear()
                 step.facts.append(ConfigTaken(self._book.digest, event.path, event.content or "", (), step.at_ms))
                 step.effects.append(Alert("config_reloaded", f"{event.path} is in force as {self._book.digest[:12]}"))
                 self.market.take_config(step, self._book, self._strategy.configure(self._book, self.universe))
@@ -255,12 +297,36 @@ class UnifiedEngine:
             problem = "an answer for other symbols than those asked about"
         if analyses is None or problem:
             step.effects.append(Alert("strategy_failed", f"batch {candles.open_ms}: {problem}"))
+            names = [self.universe.symbols[symbol_id] for symbol_id in asked.tolist()]
+            self.health.take(step, names, dict.fromkeys(names, problem or "no answer"), candles.open_ms)
             self._decider.check_exits(step, asked, candles.open_ms, self._book)
             return
         if len(analyses.ids):
             self._decider.decide(step, waiting.batch, analyses, self._book)
 
     # ── positions ────────────────────────────────────────────────────────────────────────────
+
+    def _keep_watch(self, step: Step) -> None:
+        """Time has passed: limits, closings, and positions without their stop are looked at, whatever prices do."""
+        if step.at_ms >= self._equity_due_ms:
+            self._equity_due_ms = step.at_ms + EQUITY_EVERY_MS
+            equity = self.equity_usd()
+            if equity is not None:
+                self.guard.update_equity(step, equity, self._book.risk, between_candles=True)
+        self.flattening.work(step, self._book, self._open_ms(step.at_ms))
+        for symbol in self.protection.look(step, self._book.risk.unprotected_alert_s):
+            if symbol in self.universe:
+                self._check_exit(step, symbol, self._open_ms(step.at_ms))
+
+    def _on_outcome(self, step: Step, event: OrderOutcome) -> None:
+        changed = self.oms.on_outcome(step, event)
+        if changed is None:
+            return
+        reason = event.outcome.reason if isinstance(event.outcome, Rejected) else None
+        self.flattening.hear(step, changed, reason)
+        may_pass = reason is None or reason is RejectReason.NOT_SENT or reason.allows_another_attempt
+        if changed.intent.key.action.increases_exposure and not may_pass:
+            self.guard.note_refusal(step, changed.intent.key.symbol, self._book.risk)
 
     def _on_fill(self, step: Step, event: FillArrived) -> None:
         if self.reconciliation.is_from_before(event.fill):
@@ -273,6 +339,8 @@ class UnifiedEngine:
         self.reconciliation.hear_of(step, symbol, event.fill.cloid)
         self._remember_close(booked)
         entry = exit_state_of(booked.intent) if booked.intent is not None else None
+        if booked.intent is not None and entry is not None:
+            self.guard.note_entry_cost(step, entry_cost_bps(booked.intent, event.fill.price), self._book.risk)
         if symbol not in self.universe:
             return
         moment = ExitMoment(float(event.fill.price), "fill", self._open_ms(event.fill.time_ms))
@@ -291,17 +359,6 @@ class UnifiedEngine:
             flip = trade.exit_reason == SIGNAL_FLIP
             self.entries.last_closes[trade.symbol] = LastClose(trade.side.sign, trade.closed_ms, flip)
 
-    def _try_again(self, step: Step) -> None:
-        """Another attempt at entries that found nobody, once the price is within their limit again."""
-        for rejected in self.oms.waiting_for_another_attempt():
-            intent = rejected.intent
-            view = self.hub.price(self.universe.id_of(intent.key.symbol), step.at_ms)
-            if view is None or self.guard.is_holding or intent.key.symbol in self.reconciliation.differs:
-                continue
-            over = (exact_price(view.price) - intent.limit_price) * intent.side.sign
-            if over <= 0 and self.oms.try_again(step, rejected):
-                self.guard.note_entry(intent.key.symbol, intent.leverage, step.at_ms)
-
     def _check_exits(self, step: Step) -> None:
         """Exits of every open position whose price has changed since it was last looked at."""
         for symbol in list(self.portfolio.positions):
@@ -318,6 +375,23 @@ class UnifiedEngine:
         if view is not None:
             moment = ExitMoment(view.price, view.source, open_ms)
             self.exits.check(step, symbol, moment, self._book, smart=not self.market.has_exit_candles)
+
+    def _price_of(self, symbol: str, at_ms: int) -> float | None:
+        view = self.hub.price(self.universe.id_of(symbol), at_ms)
+        return None if view is None else view.price
+
+    def _is_in_our_care(self, symbol: str) -> bool:
+        return self.exits.in_our_care(symbol) is not None
+
+    def _on_resume(self) -> None:
+        """An operator has looked: what waits for that goes on."""
+        self.health.clear()
+        self.health.clear()
+
+    def _config_said(self) -> str:
+        in_force = f"in force is {self._book.digest[:12]}"
+        problems = "; ".join(str(problem) for problem in self.manager.standing_problems)
+        return f"refused, {in_force} as before: {problems}" if problems else in_force
 
     def _open_ms(self, time_ms: int) -> int:
         """The candle that exits at this moment are counted to: the last one that has closed."""

@@ -20,6 +20,7 @@ from application.market_data_hub import PriceView
 from application.portfolio import Portfolio
 from application.risk_guard import RiskGuard
 from application.step import Step
+from application.strategy_health import StrategyHealth
 from application.watchlist import Watchlist
 from domain.candles import Interval
 from domain.confidence import Confidence
@@ -41,7 +42,7 @@ from domain.intents import Action, OrderIntent, Side
 from domain.positions import Position
 from domain.signals import FeatureRow, Signal
 from domain.sizing import SizedEntry, floored_atr, size_entry
-from domain.strategy_config import StrategyBook, SymbolConfig
+from domain.strategy_config import StrategyBook, SymbolConfig, TradeConfig
 from domain.verdicts import Verdict
 
 ENTRY_PRICE_BAND = Decimal("0.01")
@@ -52,6 +53,12 @@ PRICE_MAX_AGE_MS = 15_000
 
 CLOSE_PRICE_BAND = 0.05
 """How far a candle's close may lie from the price a moment later: a larger jump is more likely an error of the data."""
+
+ATR_LEAST_OF_PRICE = 1e-5
+"""The finest step of a price, five digits: nothing moves by less."""
+
+STOP_MOST_OF_PRICE = 0.5
+"""A stop that is further off protects nothing."""
 
 ADD_STOP_ROOM_ATR = 0.5
 """No adding to a position that its stop is about to end."""
@@ -110,8 +117,10 @@ class EntryDesk:
         guard: RiskGuard,
         exit_states: Mapping[str, ExitState],
         watchlist: Watchlist,
+        health: StrategyHealth,
     ) -> None:
         self._watchlist = watchlist
+        self._health = health
         self._exit_states = exit_states
         self._universe = universe
         self._portfolio = portfolio
@@ -124,7 +133,6 @@ class EntryDesk:
     def restore(self, last_closes: dict[str, LastClose], last_entry_ms: dict[str, int]) -> None:
         self.last_closes = last_closes
         self._last_entry_ms = last_entry_ms
-        self._guard.recall_entries(last_entry_ms.items())
 
     def decide(self, step: Step, candidate: Candidate, price: PriceView | None, moment: EntryMoment) -> EntryDecision:
         """Decide on one signal of a symbol that has no position, or one in the signal's direction."""
@@ -139,14 +147,16 @@ class EntryDesk:
             gates += self._add_gates(step, candidate, config, price, position)
         sized, equity = self._size(candidate, config, price, moment, position)
         if sized is None or equity is None:
-            gates.append(truth_gate("sizing", False, "equity or price unknown", "known"))
+            gates.append(truth_gate("sizing", False, "equity or price unknown, or no stop by this ATR", "known"))
         else:
             gates.append(
                 GateResult(
                     "min_notional", float(sized.notional_usd), float(config.trade.min_notional_usd), sized.size > 0
                 )
             )
-            gates += self._guard.gates(candidate.symbol, sized, equity, config, moment.book.risk, step.at_ms)
+            gates += self._guard.gates(
+                candidate.symbol, _side_of(candidate), sized, equity, config, moment.book.risk, step.at_ms
+            )
         if first_refusal(gates) is not None or sized is None or price is None:
             return EntryDecision(Verdict.REFUSED, gates, None)
         intent = self._place(step, candidate, action, sized, config, price, moment, gates)
@@ -174,6 +184,7 @@ class EntryDesk:
             truth_gate("dedupe", not acted, "this candle was acted on" if acted else "new", "new"),
             deadline_gate(step.at_ms, entry_deadline_ms(moment.open_ms, moment.interval.ms)),
             truth_gate("watchlist", listed == "listed", listed, "listed"),
+            *self._health.gates(symbol),
             *signal_gates(
                 candidate.signal,
                 candidate.confidence,
@@ -260,7 +271,9 @@ class EntryDesk:
         moment: EntryMoment,
         position: Position | None,
     ) -> tuple[SizedEntry | None, Decimal | None]:
-        if price is None or moment.equity_usd is None or math.isnan(candidate.row.atr):
+        if price is None or moment.equity_usd is None:
+            return None, None
+        if not _can_have_stop(candidate.row, config.trade, price.price):
             return None, None
         fraction = Decimal(1) if position is None else config.trade.add_fraction_of_base_margin
         instrument = self._universe.instruments[candidate.symbol_id]
@@ -323,8 +336,14 @@ class EntryDesk:
         assert intent is not None, "the dedupe gate was asked"
         self._last_entry_ms[candidate.symbol] = step.at_ms
         self._entries_of_close = (moment.open_ms, entries + 1)
-        self._guard.note_entry(candidate.symbol, sized.leverage, step.at_ms)
+        self._guard.note_entry(candidate.symbol, sized.leverage, step.at_ms, intent.size * intent.limit_price)
         return intent
+
+
+def entry_cost_bps(intent: OrderIntent, paid: Decimal) -> Decimal:
+    """How much worse than the price an entry was decided at it has filled, in basis points; negative: better."""
+    price = exact_price(float(json.loads(intent.why)["price"]))
+    return ((paid - price) / price * intent.side.sign * 10_000).quantize(Decimal("0.01"))
 
 
 def exit_state_of(intent: OrderIntent) -> ExitState | None:
@@ -353,6 +372,12 @@ def _budget_gate(entries: int, limit: int) -> GateResult:
 def _plain(value: float | str | None) -> float | str | None:
     """JSON has no NaN: a value that is not known is null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _can_have_stop(row: FeatureRow, trade: TradeConfig, price: float) -> bool:
+    """Whether the ATR is known, and puts the stop where one can be."""
+    atr = floored_atr(row, trade)
+    return atr >= price * ATR_LEAST_OF_PRICE and atr * trade.sl_atr_mult <= price * STOP_MOST_OF_PRICE
 
 
 def _side_of(candidate: Candidate) -> Side:

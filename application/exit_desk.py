@@ -7,6 +7,7 @@ to `Protection`, which keeps orders resting at the venue. Nothing here asks any 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 from application.entry_desk import exit_state_of
@@ -57,6 +58,23 @@ class ExitDesk:
     def note_funding_rate(self, symbol: str, rate: float) -> None:
         self._funding_rates[symbol] = rate
 
+    def in_our_care(self, symbol: str) -> Position | None:
+        """A position that an intent of ours has opened, or that an operator gave to us: what its owner did by hand is
+        left alone."""
+        position = self._portfolio.positions.get(symbol)
+        if position is None or position.intent_id is not None:
+            return position
+        state = self.states.get(symbol)
+        return position if state is not None and state.adopted else None
+
+    def adopt(self, step: Step, symbol: str, open_ms: int) -> None:
+        """Take a position into our care that somebody else has opened: from here on it has a stop and a target."""
+        assert symbol in self._portfolio.positions, "there is something to adopt"
+        row = self._rows.get(symbol)
+        atr = row.atr if row is not None and row.atr > 0 else 0.0
+        state = self._unknown_state(self._portfolio.positions[symbol], None)
+        self._remember(step, replace(state, entry_atr=atr, opened_key_ms=open_ms, adopted=True))
+
     # ── at every price ───────────────────────────────────────────────────────────────────────
 
     def check(self, step: Step, symbol: str, moment: ExitMoment, book: StrategyBook, *, smart: bool = True) -> None:
@@ -64,7 +82,7 @@ class ExitDesk:
 
         `smart` off: only prices may end it, not indicators.
         """
-        position = self._ours(symbol)
+        position = self.in_our_care(symbol)
         if position is None:
             return
         config = book.for_symbol(symbol)
@@ -89,7 +107,7 @@ class ExitDesk:
 
     def close(self, step: Step, symbol: str, moment: ExitMoment, reason: str, book: StrategyBook) -> OrderIntent | None:
         """Close a position for a reason from outside (a signal against it). None when one is under way."""
-        position = self._ours(symbol)
+        position = self.in_our_care(symbol)
         if position is None:
             return None
         return self._close(step, position, moment, reason, None, book)
@@ -101,10 +119,11 @@ class ExitDesk:
     ) -> None:
         """Follow a position that a fill has changed: start, average, shrink or drop its exits."""
         symbol = booked.after.symbol
-        if booked.after.is_flat or booked.after.intent_id is None:
+        flipped = not booked.before.is_flat and not booked.after.is_flat and booked.before.side is not booked.after.side
+        is_ours = booked.after.intent_id is not None or (not flipped and self.in_our_care(symbol) is not None)
+        if booked.after.is_flat or not is_ours:
             self._drop(step, symbol)
             return
-        flipped = not booked.before.is_flat and booked.before.side is not booked.after.side
         if booked.before.is_flat or flipped:
             self._drop(step, symbol)
             self._remember(step, entry or self._unknown_state(booked.after, moment))
@@ -122,11 +141,6 @@ class ExitDesk:
         self.check(step, symbol, moment, book)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
-
-    def _ours(self, symbol: str) -> Position | None:
-        """A position that an intent of ours has opened: what its owner did by hand is left alone."""
-        position = self._portfolio.positions.get(symbol)
-        return None if position is None or position.intent_id is None else position
 
     def _state_of(self, position: Position) -> ExitState:
         """What its entry asked for, also where its fill became known as ours later than it was booked."""

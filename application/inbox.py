@@ -21,6 +21,7 @@ from domain.events import (
     Event,
     HistoryLoaded,
     MidsChecked,
+    OperatorSpoke,
     Quotes,
     TimerFired,
     VenueTime,
@@ -53,6 +54,11 @@ class Inbox:
         self._filled = asyncio.Event()
         self.counts = InboxCounts()
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """Events that nobody has taken yet, by lane."""
+        return {"account": len(self._account), "operator": len(self._operator), "market": len(self._market)}
+
     def put(self, event: Event) -> None:
         """Add an event to the lane of its kind. Never waits."""
         match event:
@@ -64,7 +70,7 @@ class Inbox:
                     self._market.append(event)
             case CandleStreams() | HistoryLoaded() | CandlesChecked() | MidsChecked() | VolumesHeard() | VenueTime():
                 self._market.append(event)
-            case OverridesText():
+            case OverridesText() | OperatorSpoke():
                 self._operator.append(event)
             case _:
                 self._account.append(event)

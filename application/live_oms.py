@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from application.fill_desk import BookedFill, FillDesk
 from application.order_shelf import LiveOrder, OrderShelf
+from application.ordinals import Ordinals
 from application.portfolio import Portfolio
 from application.step import Step
 from application.unknown_orders import UnknownOrders, left_open
@@ -87,8 +88,8 @@ class LiveOms:
         self._venue_ms = venue_ms
         self._instance_tag = b""
         self._earlier_ids: frozenset[str] = frozenset()
-        self._placed: set[tuple[str, Action, int, int]] = set()
-        self._next_ordinal: dict[tuple[str, Action, int], int] = {}
+        self._entered: set[tuple[str, Action, int]] = set()
+        self._ordinals = Ordinals()
         self._last_nonce = 0
         self._shelf = OrderShelf()
         self._unknown = UnknownOrders(self._shelf)
@@ -98,7 +99,7 @@ class LiveOms:
 
     def restore(self, state: LedgerState) -> None:
         """Take over what earlier sessions left. Called once, before any other event."""
-        assert not self._placed and not self._earlier_ids, "a session recovers once"
+        assert not self._entered and not self._earlier_ids, "a session recovers once"
         self._instance_tag = state.instance_tag
         self._earlier_ids = state.intent_ids
         self._last_nonce = state.last_nonce
@@ -116,8 +117,8 @@ class LiveOms:
     # ── asking ───────────────────────────────────────────────────────────────────────────────
 
     def has_decided(self, action: Action, symbol: str, open_ms: int, ordinal: int = 0) -> bool:
-        """Whether this decision was taken before, in this session or any earlier one."""
-        if (symbol, action, open_ms, ordinal) in self._placed:
+        """Whether an entry was decided before, in this session or any earlier one; of an exit, in an earlier one."""
+        if (symbol, action, open_ms) in self._entered:
             return True
         return (
             bool(self._earlier_ids) and intent_id_of(self._key(action, symbol, open_ms, ordinal)) in self._earlier_ids
@@ -171,7 +172,8 @@ class LiveOms:
             config_digest=wish.config_digest,
         )
         live = self._attempt(step, intent, 1)
-        self._placed.add((wish.symbol, wish.action, wish.open_ms, key.ordinal))
+        if wish.action.increases_exposure:
+            self._entered.add((wish.symbol, wish.action, wish.open_ms))
         step.facts.append(IntentRecorded(intent, live.order))
         step.effects.append(SubmitOrder(live.order.request))
         return intent
@@ -283,15 +285,15 @@ class LiveOms:
 
     def _free_key(self, wish: Wish) -> IntentKey | None:
         ordinal = 0
-        if wish.action.increases_exposure:
-            if self.has_decided(wish.action, wish.symbol, wish.open_ms):
-                return None
-        else:
-            place = (wish.symbol, wish.action, wish.open_ms)
-            ordinal = self._next_ordinal.get(place, 0)
-            while self.has_decided(wish.action, wish.symbol, wish.open_ms, ordinal):
-                ordinal += 1
-            self._next_ordinal[place] = ordinal + 1
+        if not wish.action.increases_exposure:
+            ordinal = self._ordinals.take(
+                wish.symbol,
+                wish.action,
+                wish.open_ms,
+                lambda number: not self.has_decided(wish.action, wish.symbol, wish.open_ms, number),
+            )
+        elif self.has_decided(wish.action, wish.symbol, wish.open_ms):
+            return None
         return self._key(wish.action, wish.symbol, wish.open_ms, ordinal)
 
     def _attempt(self, step: Step, intent: OrderIntent, attempt: int) -> LiveOrder:

@@ -134,12 +134,12 @@ class Protection:
                 self._oms.cancel(step, old)
 
 
-def exit_limit(position: Position, price: float, instrument: Instrument) -> Decimal:
+def exit_limit(position: Position, price: float, instrument: Instrument, band: Decimal = EXIT_PRICE_BAND) -> Decimal:
     """Worst price an exit accepts: the band below for a long, above for a short."""
     exact = exact_price(price)
     if position.size > 0:
-        return instrument.round_price(exact * (1 - EXIT_PRICE_BAND), PriceRounding.DOWN)
-    return instrument.round_price(exact * (1 + EXIT_PRICE_BAND), PriceRounding.UP)
+        return instrument.round_price(exact * (1 - band), PriceRounding.DOWN)
+    return instrument.round_price(exact * (1 + band), PriceRounding.UP)
 
 
 def take_profit_size(position: Position, levels: ExitLevels, trade: TradeConfig, instrument: Instrument) -> Decimal:

@@ -32,9 +32,13 @@ from domain.fills import Fill, FillCause
 from domain.intents import is_our_cloid
 from domain.orders import ZERO, Accepted, OrderStatus
 from domain.positions import opened_with
+from domain.risk import Latch
 
 LASTING_MS = 60_000
 """A difference that is so old is told."""
+
+BREACH_MS = 600_000
+"""A position that has differed for so long shuts the kill latch: somebody has to look."""
 
 CASH_TOLERANCE_USD = Decimal("0.01")
 """Less is rounding: the venue rounds each amount, and its word is taken without a row."""
@@ -163,6 +167,8 @@ class Reconciliation:
                 known.is_told = True
                 text = f"{symbol}: ours {mine}, venue {venue}: no entries until they agree"
                 step.effects.append(Alert("position_differs", text))
+            if step.at_ms - known.opened_ms >= BREACH_MS and snapshot.fills_since_ms is not None:
+                self._guard.shut(step, Latch.CLOSE_ONLY, f"books of {symbol} differ from the venue's for ten minutes")
         for difference in list(self._open.values()):
             symbol = difference.symbol
             if difference.kind == "position" and symbol not in theirs and symbol not in ours:

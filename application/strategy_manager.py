@@ -99,6 +99,13 @@ class StrategyManager:
         """What is wrong with the file now, if it was refused and has not been repaired; for status displays."""
         return () if self._refused is None else self._refused[1]
 
+    def verdict_on(self, text: OverridesText) -> tuple[ConfigProblem, ...] | None:
+        """The problems of this very content, none where it is in force; None where it has not been judged."""
+        if text.fingerprint == self._in_force:
+            return ()
+        is_refused = self._refused is not None and self._refused[0] == text.fingerprint
+        return self.standing_problems if is_refused else None
+
     def offer(self, text: OverridesText) -> Reload:
         """Take one look at the file into account. Looks come in the order of their `seen_ms`."""
         fingerprint = text.fingerprint

@@ -64,11 +64,15 @@ class Supervisor:
         heartbeat_s: float,
         companions: Mapping[str, Companion] | None = None,
         recorder: Recorder | None = None,
+        inbox: Inbox | None = None,
         *,
         timer_s: float = TIMER_S,
         config_poll_s: float = CONFIG_POLL_S,
     ) -> None:
-        """`companions` run as long as the intake does. Without a `recorder` nothing is recorded."""
+        """`companions` run as long as the intake does. Without a `recorder` nothing is recorded.
+
+        What waits in `inbox` already is taken right after recovery, lane by lane as ever.
+        """
         self._engine = engine
         self._clock = clock
         self._feed = feed
@@ -76,7 +80,7 @@ class Supervisor:
         self._ledger = ledger
         self._committer = committer
         self._recorder = recorder or Recorder(NoRecord())
-        self._inbox = Inbox(self._recorder.dropped)
+        self._inbox = inbox or Inbox(self._recorder.dropped)
         self._runner = make_runner(self._inbox.put)
         self._overrides = overrides
         self._on_step = on_step
@@ -193,13 +197,16 @@ class Supervisor:
 
         `took_ms` is real time: a disk that stalls does not stall longer in time-lapse.
         """
-        withheld = {}
+        withheld: dict[str, str] = {}
+        barred = self._engine.guard.bars_entries()
         now_ms = self._last_ms + took_ms
         for effect in effects:
             if not isinstance(effect, SubmitOrder) or effect.request.reduce_only:
                 continue
             if stopping:
                 withheld[effect.request.cloid] = "the daemon is stopping"
+            elif barred:  # decided before, in the same breath: shut is shut
+                withheld[effect.request.cloid] = barred
             elif effect.request.deadline_ms is not None and now_ms > effect.request.deadline_ms:
                 withheld[effect.request.cloid] = "its deadline passed while it was written down"
         return withheld

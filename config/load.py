@@ -11,6 +11,7 @@ from config.overrides_watch import OverridesWatch
 from config.settings import (
     GivenSettings,
     Settings,
+    cautious_layer,
     read_settings,
     resolve,
     risk_layer,
@@ -56,7 +57,9 @@ def load_configuration(
     problems += wrong
     watch = OverridesWatch(settings.strategy_yaml, _shown(settings.strategy_yaml, root, cwd))
     first = overrides or watch.look(seen_ms)
-    parser = OverridesParser(settings.mode is not Mode.PAPER, settings.strategy_mode, risk_layer(given))
+    parser = OverridesParser(
+        settings.mode is not Mode.PAPER, settings.strategy_mode, risk_layer(given), bottom=cautious_layer(settings)
+    )
     problems += _missing_file(given, first)
     try:
         book = parser.defaults(first.path) if first.is_absent else parser.parse_look(first)

@@ -12,8 +12,15 @@ _ENTRY_INTERVAL = "a signal is decided on once, when its candle closes, at the p
 _LIVE_YAML = "in the overrides file, under `live: {trade: ...}`"
 _RECORDED = "every analysis is recorded with every gate's value: `./aiq why SYMBOL`"
 _OMS = "orders follow evidence from the venue, not clocks and guesses; there is nothing to tune"
-_LOGS = "logs go to standard error, as text or JSON; use the service manager to keep them"
-_ALERTS = "alerts come with the operations work"
+_LOGS = "the log is text or JSON on standard error, and in AI_QUANT_LOG_FILE, which is rotated by size"
+_ALERT_URLS = (
+    "AI_QUANT_ALERT_URLS: apprise URLs of Discord, Telegram, mail and many more; `./aiq alerts test` tries them"
+)
+_ALERT_SENDING = (
+    "a thread of its own sends, within limits, and tries again; AI_QUANT_ALERT_WINDOW_S spaces what repeats"
+)
+_METRICS = "AI_QUANT_METRICS_PORT: /metrics for Prometheus and /healthz, on loopback only"
+_MONITOR = "a running daemon is watched with `./aiq status --watch`, or by its metrics"
 _RISK_LATER = "the risk guard does not know this limit yet"
 _HARD_KILL = (
     "it blocked exits too, and nothing here does: AI_QUANT_KILL_SWITCH=close_only ends entries, =halt closes everything"
@@ -219,16 +226,21 @@ VARIABLES = (
     ),
     *heritage(
         _P,
-        """DISCORD_CHANNEL DISCORD_CHANNEL_LIVE NOTIFY_DISCORD_LIVE DISCORD_SEND_TIMEOUT_S DISCORD_ASYNC
-        DISCORD_QUEUE_MAX DISCORD_LABEL DISCORD_SEND_RETRIES ALERT_ENABLED ALERT_TARGETS ALERT_DRY_RUN ALERT_ASYNC
-        ALERT_QUEUE_MAX ALERT_SEND_TIMEOUT_S""",
-        Fate.LATER,
-        _ALERTS,
+        "ALERT_TARGETS ALERT_ENABLED DISCORD_CHANNEL DISCORD_CHANNEL_LIVE NOTIFY_DISCORD_LIVE",
+        Fate.RENAMED,
+        _ALERT_URLS,
     ),
     *heritage(
-        "AIQ_MONITOR_",
-        "BIND PORT INTERVAL MIDS_MAX_AGE_S HIST_WINDOW_S PAPER_DB LIVE_DB TOKEN",
-        Fate.LATER,
-        "the monitor comes with the operations work",
+        _P,
+        """ALERT_ASYNC ALERT_QUEUE_MAX ALERT_SEND_TIMEOUT_S DISCORD_ASYNC DISCORD_QUEUE_MAX DISCORD_SEND_TIMEOUT_S
+        DISCORD_SEND_RETRIES""",
+        Fate.DROPPED,
+        _ALERT_SENDING,
+    ),
+    *heritage(_P, "ALERT_DRY_RUN", Fate.DROPPED, "without AI_QUANT_ALERT_URLS alerts go to the log alone"),
+    *heritage(_P, "DISCORD_LABEL", Fate.DROPPED, "every alert's title says its mode and network"),
+    *heritage("AIQ_MONITOR_", "PORT", Fate.RENAMED, _METRICS),
+    *heritage(
+        "AIQ_MONITOR_", "BIND INTERVAL MIDS_MAX_AGE_S HIST_WINDOW_S PAPER_DB LIVE_DB TOKEN", Fate.DROPPED, _MONITOR
     ),
 )

@@ -19,13 +19,14 @@ from config.variables import RISK_KEYS, VARIABLES, KillSwitch, LogFormat, LogLev
 from config.yaml_tree import shortened
 from domain.candles import Interval
 from domain.field_rules import Kind, Refusal, SecretText, Value, read_value
-from domain.strategy_config import ConfigLayer, Given, StrategyBook
+from domain.strategy_config import ConfigLayer, Given, Place, StrategyBook
 from domain.strategy_sections import DrawdownPolicy
 from ports.strategy_config import ConfigProblem
 
 SWITCH_WORDS = {"1": True, "0": False, **dict.fromkeys(("true", "yes", "y", "on"), True)}
 SWITCH_WORDS |= dict.fromkeys(("false", "no", "n", "off"), False)
 
+_CAUTION = Place("cautious default of live")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600}
 _LOCAL_TIME_SCALE = 60.0
 _LOOPBACK = re.compile(r"http://(127(\.[0-9]{1,3}){3}|localhost|\[::1\])(:|/|$)")
@@ -144,6 +145,17 @@ def risk_layer(given: GivenSettings) -> tuple[ConfigLayer, ...]:
     """The environment's risk limits as a layer that lies on top of the file."""
     limits = {key: given[field] for field, key in RISK_KEYS.items() if field in given}
     return (ConfigLayer(None, {"risk": limits}),) if limits else ()
+
+
+def cautious_layer(settings: Settings) -> tuple[ConfigLayer, ...]:
+    """What orders on a real network begin with, below the file: whoever wants more writes it down.
+
+    The rehearsal (`dry_live`) has the same, so that it shows what live would do.
+    """
+    if settings.mode is Mode.PAPER or settings.network is Network.LOCAL:
+        return ()
+    values: dict[str, Value] = {"max_notional_usd_per_order": Decimal(25), "max_open_positions": 1}
+    return (ConfigLayer(None, {"trade": {key: Given(value, _CAUTION, "") for key, value in values.items()}}),)
 
 
 def resolve(given: GivenSettings, *, root: Path) -> tuple[Settings, list[ConfigProblem]]:

@@ -33,12 +33,13 @@ EMPTY_ADVICE = "holds no keys; write `global: {}` to mean no overrides"
 
 @dataclass(frozen=True, slots=True)
 class OverridesParser:
-    """The `StrategyConfigParser` of one mode. `top` are layers above the file: the environment's."""
+    """The `StrategyConfigParser` of one mode. `top` are layers above the file: the environment's; `bottom` below it."""
 
     live_layers: bool
     mode_name: str | None = None
     top: tuple[ConfigLayer, ...] = ()
     known_symbols: frozenset[str] | None = None
+    bottom: tuple[ConfigLayer, ...] = ()
 
     def parse_look(self, look: OverridesText) -> StrategyBook:
         if look.content is None:
@@ -49,7 +50,8 @@ class OverridesParser:
         """Resolve a text. Raises `OverridesInvalid` with every problem, and nothing else."""
         reading = _Reading(path)
         reading.root(read_tree(content, path, reading.problems))
-        layers = [*reading.base, *(reading.live if self.live_layers else ()), *reading.mode(self.mode_name), *self.top]
+        live = reading.live if self.live_layers else ()
+        layers = [*self.bottom, *reading.base, *live, *reading.mode(self.mode_name), *self.top]
         reading.refuse_if_broken()
         book = book_of(layers, reading.warning_lines())
         reading.contradictions(book)
@@ -60,7 +62,7 @@ class OverridesParser:
         if self.mode_name:
             message = f"AI_QUANT_STRATEGY_MODE asks for mode '{self.mode_name}', but there is no such file"
             raise OverridesInvalid([ConfigProblem(Place(path), "", message)])
-        return self._checked(book_of(self.top))
+        return self._checked(book_of((*self.bottom, *self.top)))
 
     def _checked(self, book: StrategyBook) -> StrategyBook:
         if self.known_symbols is None:

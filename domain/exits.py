@@ -88,7 +88,7 @@ def exit_levels(
     atr = atr_of(holding, state)
     direction = holding.direction
     gained = profit_atr(holding, state, price)
-    stop = holding.entry_price - direction * trade.sl_atr_mult * _stop_factor(holding, gained, row, funding_rate) * atr
+    stop = holding.entry_price - direction * trade.sl_atr_mult * _stop_factor(holding, row, funding_rate) * atr
     rule = "stop_loss"
     locked = _ratchet(holding, state, price, gained, row, trade)
     if locked is not None and (state.locked_stop is None or (locked - state.locked_stop) * direction > 0):
@@ -126,17 +126,20 @@ def after_add(state: ExitState, atr: float, old_size: float, added_size: float, 
     return replace(state, entry_atr=averaged, take_profit_taken=False, adds=state.adds + 1, last_add_ms=at_ms)
 
 
-def _stop_factor(holding: Holding, gained: float, row: FeatureRow | None, funding_rate: float | None) -> float:
-    """How indicators widen or narrow the initial stop. A comparison with NaN leaves it alone."""
+def _stop_factor(holding: Holding, row: FeatureRow | None, funding_rate: float | None) -> float:
+    """How indicators widen or narrow the initial stop. A comparison with NaN leaves it alone.
+
+    What counts is how it will be when the price is there, which is under water: the stop rests at the venue, and would
+    go back and forth with every price around the entry otherwise. (The earlier engine widened it too while in profit,
+    which it never was at its stop.)
+    """
     if row is None:
         return 1.0
     factor = 1.0
-    if row.adx_slope < 0 and gained < 0:
+    if row.adx_slope < 0:
         factor *= 0.8
     if funding_rate is not None and funding_rate * holding.direction < -0.00005:
         factor *= 1.2
-    if row.adx > 40 and gained > 0.5:
-        factor *= 1.15
     if row.adx > 45:
         factor *= 1.10
     return factor

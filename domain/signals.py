@@ -8,7 +8,9 @@ hold a position ever reach per-symbol code.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +58,38 @@ class FeatureRow(NamedTuple):
 
 
 FEATURE_INDEX = {name: place for place, name in enumerate(FeatureRow._fields)}
+
+HUGE = 1e12
+"""No price, and no difference of prices, is larger: what is, was computed wrongly."""
+
+ATR_MOST_OF_CLOSE = 0.5
+"""A larger average range would put stops below zero."""
+
+FEATURE_RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "close": (1 / HUGE, HUGE),
+        "atr": (0.0, HUGE),
+        "atr_slope": (-HUGE, HUGE),
+        "adx": (0.0, 100.0),
+        "adx_slope": (-100.0, 100.0),
+        "rsi": (0.0, 100.0),
+        "ema_fast": (0.0, HUGE),
+        "ema_slow": (0.0, HUGE),
+        "ema_macro": (0.0, HUGE),
+        "macd_hist": (-HUGE, HUGE),
+        "macd_hist_1": (-HUGE, HUGE),
+        "macd_hist_2": (-HUGE, HUGE),
+        "macd_hist_3": (-HUGE, HUGE),
+        "bb_width_ratio": (0.0, HUGE),
+        "tp_mult": (0.1, 100.0),
+        "is_anomaly": (0.0, 1.0),
+        "entry_adx_threshold": (0.0, 100.0),
+    }
+)
+"""What each feature may be where it is known, ends included."""
+
+_LOWEST = np.array([FEATURE_RANGES[name][0] for name in FeatureRow._fields]).reshape(-1, 1)
+_HIGHEST = np.array([FEATURE_RANGES[name][1] for name in FeatureRow._fields]).reshape(-1, 1)
 
 
 @dataclass(slots=True)
@@ -107,6 +141,20 @@ def analyses_problem(analyses: Analyses) -> str | None:
         return "a signal that a gate refused, or a refusal without a gate"
     if ((analyses.first_no < NO_GATE) | (analyses.first_no >= gates)).any():
         return "a refusal by a gate that is not there"
-    if np.isinf(analyses.features).any():
-        return "an infinite feature"
+    return features_problem(analyses.features)
+
+
+def features_problem(features: FloatColumn) -> str | None:
+    """Name the first feature outside its range in a (row, symbol) matrix, or None. What is not known (NaN) is no
+    problem: whoever reads it has to ask."""
+    outside = (features < _LOWEST) | (features > _HIGHEST)
+    if outside.any():
+        row, place = (int(found[0]) for found in np.nonzero(outside))
+        name = FeatureRow._fields[row]
+        low, high = FEATURE_RANGES[name]
+        return f"{name} is {features[row, place]:g}, outside {low:g} to {high:g}"
+    atr, close = features[FEATURE_INDEX["atr"]], features[FEATURE_INDEX["close"]]
+    if (atr > ATR_MOST_OF_CLOSE * close).any():
+        place = int(np.flatnonzero(atr > ATR_MOST_OF_CLOSE * close)[0])
+        return f"atr is {atr[place]:g}, more than half of the close {close[place]:g}"
     return None

@@ -23,12 +23,20 @@ _FACTOR_STEP = Decimal("0.000001")
 
 @dataclass(frozen=True, slots=True)
 class SizedEntry:
-    """A size that fits the instrument (zero when nothing tradable is left) and how it came about."""
+    """A size that fits the instrument (zero when nothing tradable is left) and how it came about.
+
+    Notional and margin are at the price, `worst_usd` is the most that the order may come to, at its limit or its price.
+    """
 
     size: Decimal
     leverage: Decimal
     margin_usd: Decimal
     notional_usd: Decimal
+    worst_usd: Decimal
+
+    @property
+    def worst_margin_usd(self) -> Decimal:
+        return self.worst_usd / self.leverage
 
 
 def floored_atr(row: FeatureRow, trade: TradeConfig) -> float:
@@ -73,12 +81,13 @@ def size_entry(
 
     Below the minimum notional the size is zero, unless `bump_to_min_notional` lifts it to the
     smallest tradable size within the cap per order. Rounding never increases the size otherwise.
-    The venue counts the minimum at `limit_price`, which for a sell is below the price.
+    The venue counts the minimum at `limit_price`, which for a sell is below the price; a cap counts at what a buy may
+    have to pay, which is its limit.
     """
     assert price > 0, "an entry is sized at a positive price"
     trade = config.trade
     if equity_usd <= 0:
-        return SizedEntry(Decimal(0), trade.leverage, Decimal(0), Decimal(0))
+        return SizedEntry(Decimal(0), trade.leverage, Decimal(0), Decimal(0), Decimal(0))
     margin = equity_usd * trade.allocation_pct * fraction * trade.size_multiplier
     if trade.enable_dynamic_sizing:
         margin *= _confidence_multiplier(confidence, trade) * _exact(_adx_multiplier(row.adx, config))
@@ -86,24 +95,26 @@ def size_entry(
     if trade.min_margin_usd is not None:
         margin = max(margin, trade.min_margin_usd)
     leverage = leverage_for(confidence, trade, instrument, margin * _wanted_leverage(confidence, trade))
-    notional = margin * leverage
+    size = instrument.round_size(margin * leverage / price)
+    lowest_price, highest_price = sorted((price, price if limit_price is None else limit_price))
     if trade.max_notional_usd_per_order is not None:
-        notional = min(notional, trade.max_notional_usd_per_order)
-    size = instrument.round_size(notional / price)
-    lowest_price = price if limit_price is None else min(price, limit_price)
+        size = min(size, instrument.round_size(trade.max_notional_usd_per_order / highest_price))
     if size * lowest_price < trade.min_notional_usd:
-        size = _smallest_size(lowest_price, price, trade, instrument) if trade.bump_to_min_notional else Decimal(0)
+        least = _smallest_size(lowest_price, highest_price, trade, instrument)
+        size = least if trade.bump_to_min_notional else Decimal(0)
         leverage = min(leverage, leverage_for(confidence, trade, instrument, size * price))
-    return SizedEntry(size, leverage, size * price / leverage, size * price)
+    return SizedEntry(size, leverage, size * price / leverage, size * price, size * highest_price)
 
 
-def _smallest_size(lowest_price: Decimal, price: Decimal, trade: TradeConfig, instrument: Instrument) -> Decimal:
-    """The least size that is worth the minimum at `lowest_price`; zero when that is above the cap at `price`."""
+def _smallest_size(
+    lowest_price: Decimal, highest_price: Decimal, trade: TradeConfig, instrument: Instrument
+) -> Decimal:
+    """The least size that is worth the minimum at `lowest_price`; zero when that may come to more than the cap."""
     least, cap = trade.min_notional_usd, trade.max_notional_usd_per_order
     size = instrument.round_size(least / lowest_price)
     if size * lowest_price < least:
         size += instrument.size_step
-    return size if cap is None or size * price <= cap else Decimal(0)
+    return size if cap is None or size * highest_price <= cap else Decimal(0)
 
 
 def _confidence_multiplier(confidence: Confidence, trade: TradeConfig) -> Decimal:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from domain.candles import Interval
 from domain.facts import (
     AnchorSet,
+    CashFlowRecorded,
     CashSet,
     ConfigTaken,
     CursorMoved,
@@ -30,9 +31,11 @@ from domain.facts import (
     GapOpened,
     IntentRecorded,
     LedgerFact,
+    OperatorActed,
     OrderChanged,
     PositionAdjusted,
     PositionChanged,
+    ProtectionLapsed,
     RiskChanged,
     TradeClosed,
     TradeWithdrawn,
@@ -41,7 +44,7 @@ from domain.fills import FillCause, MatchedVia
 from domain.intents import Action, Payload, Side
 from domain.orders import OrderStatus
 from domain.positions import Position
-from domain.risk import RiskState
+from domain.risk import Latch, RiskState
 from tests.ledger_facts import T0, exit_state, filled, intent, order_for, trade
 
 SYMBOLS = ("BTC", "ETH", "kPEPE")
@@ -126,7 +129,17 @@ def _plausible_fact(
     if kind is ExitStateChanged:
         return ExitStateChanged(symbol, exit_state(symbol, float(amount)) if choice else None)
     if kind is RiskChanged:
-        return RiskChanged(RiskState(amount, number, amount if choice else None, "drawdown"), T0)
+        latch = list(Latch)[number % 3]
+        pairs = ((symbol, "why"),) if choice else ()
+        shut = RiskState(amount, number, amount if choice else None, "daily_loss", latch, "cli", T0, "paused", pairs)
+        return RiskChanged(replace(shut, cooldowns=((symbol, T0),), slippage_bps=(amount, amount)), T0)
+    if kind is OperatorActed:
+        named = symbol if choice else None
+        return OperatorActed(str(number), "flatten", named, "cli", "because", choice, "done", T0 + number)
+    if kind is CashFlowRecorded:
+        return CashFlowRecorded(f"{symbol}{number}", "deposit", T0, amount, T0 + number)
+    if kind is ProtectionLapsed:
+        return ProtectionLapsed(symbol, T0, T0 + number, "no stop of it lives")
     if kind is AnchorSet:
         return AnchorSet(symbol, Interval.M1 if choice else Interval.H1, T0 + number)
     if kind is CashSet:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 
 from domain.facts import (
+    CashFlowRecorded,
     EvidenceRecorded,
     FillRecorded,
     FillRevised,
@@ -23,6 +24,7 @@ _STORED = {
     "attempt": "SELECT 1 FROM order_attempts WHERE intent_id = ? AND attempt = ?",
     "fill": "SELECT 1 FROM fills WHERE trade_id = ?",
     "trade": "SELECT 1 FROM trades WHERE closing_trade_id = ?",
+    "flow": "SELECT 1 FROM cash_flows WHERE flow_id = ?",
     "funding": "SELECT 1 FROM funding WHERE symbol = ? AND time_ms = ?",
 }
 _Key = tuple[str | int, ...]
@@ -64,6 +66,8 @@ def _claims(fact: LedgerFact) -> Iterator[tuple[str, _Key]]:
             yield "trade", (key,)
         case FundingRecorded(symbol, time_ms):
             yield "funding", (symbol, time_ms)
+        case CashFlowRecorded(flow_id):
+            yield "flow", (flow_id,)
         case _:
             return
 

@@ -112,7 +112,7 @@ def test_before_any_profit_was_locked_the_stop_lies_on_the_loss_side(
         if levels.state.locked_stop is None:
             assert levels.stop_rule == "stop_loss"
             assert (holding.entry_price - levels.stop) * holding.direction > 0
-        widest = config.trade.sl_atr_mult * 1.2 * 1.15 * 1.10 * atr_of(holding, state)
+        widest = config.trade.sl_atr_mult * 1.2 * 1.10 * atr_of(holding, state)
         assert (holding.entry_price - levels.stop) * holding.direction <= widest * (1 + 1e-12)
 
 

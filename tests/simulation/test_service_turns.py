@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.simulation.test_pipeline import Daemon, run
+from tests.engine_builders import BUY
+from tests.simulation.test_pipeline import Daemon, candle, run
 
 
 def test_the_loop_turns_while_nothing_happens_and_not_while_it_hangs() -> None:
     async def test() -> None:
         daemon = Daemon()
+        daemon.strategy.script["BTC", candle(1)] = BUY  # something to write down
         turns: list[int] = []
         running = asyncio.create_task(daemon.supervisor.run(daemon.stop, lambda: turns.append(len(daemon.steps))))
         await daemon.until(lambda: bool(turns))
@@ -19,9 +21,11 @@ def test_the_loop_turns_while_nothing_happens_and_not_while_it_hangs() -> None:
             await asyncio.sleep(0.2)
         assert len(turns) - before >= 5, "a timer's pause between two turns at most"
 
+        await daemon.close_candle(0)  # with it equity is known: nothing more is written before the next one
+        await daemon.until(lambda: daemon.engine.guard.state.peak_equity_usd is not None)
         daemon.ledger.gate.clear()
         daemon.ledger.waiting.clear()
-        await daemon.close_candle(0)
+        await daemon.close_candle(1)
         await daemon.until(daemon.ledger.waiting.is_set)
         hanging = len(turns)
         beats = daemon.heartbeats

@@ -28,10 +28,12 @@ from entrypoints.container import (
 )
 from entrypoints.gates import GateClosed
 from entrypoints.venue_connection import connect
+from ports.alerts import Alerts
 from ports.datasets import CandleSet
 from ports.strategy_config import ConfigError
 from tests.builders import make_instrument
 from tests.engine_builders import window_of
+from tests.session_samples import AlertsHeard
 from tests.venue_process import venue
 
 
@@ -61,12 +63,29 @@ def of_the_toy(ready: dict[str, Any]) -> dict[str, str]:
     }
 
 
-async def build(configuration: Configuration) -> DaemonContainer:
+async def build(configuration: Configuration, alerts: Alerts | None = None) -> DaemonContainer:
     container = DaemonContainer(configuration=configuration)
+    if alerts is not None:
+        container.alerts.override(providers.Object(alerts))
     container.ledger()
-    container.connection.override(providers.Object(await connect(configuration.settings)))
+    connection = await connect(configuration.settings, (), container.alerts())
+    container.connection.override(providers.Object(connection))
     container.check_dependencies()
     return container
+
+
+async def test_recorder_connection_and_row_have_the_same_alerts(tmp_path: Path, venue_ready: dict[str, Any]) -> None:
+    heard = AlertsHeard()
+    configuration = configuration_of(tmp_path, venue_ready, AI_QUANT_MODE="paper")
+    configuration.settings.sessions_dir.parent.mkdir(parents=True, exist_ok=True)
+    configuration.settings.sessions_dir.write_text("a disk that refuses")
+    container = await build(configuration, heard)
+    container.connection().sentinel.note("here", "{}", "an unknown word")
+    parts = container.parts()
+    parts.row.alerts.send("from_the_row", "")
+    await parts.close()
+    await container.connection().close()
+    assert sorted(code for code, _ in heard.sent) == ["from_the_row", "recording_stopped", "venue_drifted"]
 
 
 @pytest.mark.parametrize("mode", ["paper", "dry_live", "live"])
@@ -108,17 +127,27 @@ def test_live_needs_both_switches(tmp_path: Path, network: str, given: dict[str,
     assert not (tmp_path / "user").exists()
 
 
-def test_live_on_mainnet_is_closed_even_with_both(tmp_path: Path) -> None:
-    environ = {
-        "AI_QUANT_MODE": "live",
-        "AI_QUANT_NETWORK": "mainnet",
-        "AI_QUANT_USER_DIR": str(tmp_path / "user"),
-        "AI_QUANT_LIVE_ENABLE": "1",
-        "AI_QUANT_LIVE_CONFIRM": LIVE_CONFIRMATION,
-    }
+BOTH_SWITCHES = {"AI_QUANT_LIVE_ENABLE": "1", "AI_QUANT_LIVE_CONFIRM": LIVE_CONFIRMATION}
+RAISED = "global: {trade: {max_open_positions: 3}}\nlive: {trade: {max_notional_usd_per_order: 80}}\n"
+
+
+@pytest.mark.parametrize("network", ["mainnet", "testnet"])
+@pytest.mark.parametrize("mode", ["live", "dry_live"])
+def test_real_orders_begin_small_until_the_file_raises_them(tmp_path: Path, mode: str, network: str) -> None:
+    environ = {"AI_QUANT_MODE": mode, "AI_QUANT_NETWORK": network, **BOTH_SWITCHES}
     configuration = load_configuration(environ, root=tmp_path, cwd=tmp_path, seen_ms=0)
-    with pytest.raises(GateClosed, match="closed in this version"):
-        refuse_closed(configuration.settings)
+    refuse_closed(configuration.settings)
+    trade = configuration.book.for_symbol("BTC").trade
+    assert (trade.max_notional_usd_per_order, trade.max_open_positions) == (Decimal(25), 1)
+    assert configuration.book.origin(None, "trade.max_open_positions") == "cautious default of live"
+    again = configuration.parser.parse(RAISED, "overrides.yaml").for_symbol("BTC").trade
+    assert (again.max_notional_usd_per_order, again.max_open_positions) == (Decimal(80), 3)
+
+
+def test_toy_money_has_the_usual_defaults(tmp_path: Path) -> None:
+    environ = {"AI_QUANT_MODE": "live", "AI_QUANT_NETWORK": "local"}
+    configuration = load_configuration(environ, root=tmp_path, cwd=tmp_path, seen_ms=0)
+    assert configuration.book.everyone.trade.max_open_positions == 20
 
 
 async def test_a_strangers_key_is_refused_in_words(tmp_path: Path, venue_ready: dict[str, Any]) -> None:

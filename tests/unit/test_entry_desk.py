@@ -15,6 +15,7 @@ from application.market_data_hub import PriceView
 from application.portfolio import Portfolio
 from application.risk_guard import RiskGuard
 from application.step import Step
+from application.strategy_health import StrategyHealth
 from application.watchlist import Watchlist
 from domain.candles import Interval
 from domain.confidence import Confidence
@@ -64,12 +65,19 @@ class Bench:
         self.oms = LiveOms("0xme", "mei_alpha_v1", Interval.M1, self.portfolio)
         self.guard = RiskGuard(self.portfolio, self.oms)
         self.exits = ExitDesk(self.universe, self.portfolio, self.oms)
+        self.health = StrategyHealth()
         self.desk = EntryDesk(
-            self.universe, self.portfolio, self.oms, self.guard, self.exits.states, Watchlist(self.universe)
+            self.universe,
+            self.portfolio,
+            self.oms,
+            self.guard,
+            self.exits.states,
+            Watchlist(self.universe),
+            self.health,
         )
         self.portfolio.restore(state)
         self.oms.restore(state)
-        self.guard.restore(state.risk)
+        self.guard.restore(state)
         self.exits.restore(state)
         self.desk.restore(dict(state.last_closes), dict(state.last_entry_ms))
         self.step = Step(1, CLOSE_MS + 1_000)
@@ -309,7 +317,8 @@ def test_entries_of_a_close_count_after_a_restart_and_after_a_late_batch_of_anot
 
 
 def test_entries_of_the_last_minute_count_after_a_restart() -> None:
-    after = Bench(LedgerState(TAG, last_entry_ms=(("ADA", CLOSE_MS - 50_000), ("ETH", CLOSE_MS - 30_000))))
+    entries = ((CLOSE_MS - 50_000, "ADA", D(10)), (CLOSE_MS - 30_000, "ETH", D(10)))
+    after = Bench(LedgerState(TAG, recent_entries=entries))
     assert after.refusal(risk={"max_entry_orders_per_minute": 2}) == "entries_per_minute"
     assert after.refusal(risk={"max_entry_orders_per_minute": 3}) is None
 
@@ -331,8 +340,8 @@ def test_an_entry_that_is_too_small_is_refused(bench: Bench) -> None:
 
 
 def test_a_short_is_worth_the_venues_minimum_at_its_limit_price(bench: Bench) -> None:
-    """10.09 USD at the price is 9.99 at a limit 1 % below, which the venue refuses."""
-    tight: dict[str, Any] = {"enable_dynamic_sizing": False, "max_notional_usd_per_order": D("10.09")}
+    """10.10 USD at the price is less than 10 at a limit 1 % below, which the venue refuses."""
+    tight: dict[str, Any] = {"enable_dynamic_sizing": False, "max_notional_usd_per_order": D("10.11")}
     assert bench.refusal("ETH", Signal.SELL, **tight) == "min_notional"
     assert bench.refusal("BTC", Signal.BUY, **tight) is None
     lifted = bench.decide("ETH", Signal.SELL, equity="60", bump_to_min_notional=True).intent
@@ -343,7 +352,7 @@ def test_limits_of_the_account_are_asked(bench: Bench) -> None:
     assert bench.refusal(max_total_margin_pct=D("0.01")) == "margin_cap"
     assert bench.refusal(max_open_positions=0) == "max_open_positions"
     assert bench.refusal(risk={"max_total_notional_usd": D(100)}) == "total_notional"
-    bench.guard.restore(RiskState(tripped="drawdown"))
+    bench.guard.restore(LedgerState(TAG, risk=RiskState(tripped="daily_loss")))
     assert bench.refusal() == "risk_tripped"
 
 

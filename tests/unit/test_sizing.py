@@ -40,7 +40,9 @@ def sized(
 
 
 def test_margin_is_a_share_of_equity_and_notional_is_margin_by_leverage() -> None:
-    assert sized() == SizedEntry(size=D(15), leverage=D(5), margin_usd=D(300), notional_usd=D(1500))
+    expected = SizedEntry(size=D(15), leverage=D(5), margin_usd=D(300), notional_usd=D(1500), worst_usd=D(1500))
+    assert sized() == expected
+    assert expected.worst_margin_usd == D(300)
 
 
 def test_confidence_sets_leverage_and_scales_margin() -> None:
