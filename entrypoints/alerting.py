@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from adapters.alerts.channel import AlertChannel
 from adapters.alerts.throttle import AlertLimits
@@ -26,6 +26,12 @@ def alerts_of(settings: Settings, clock: Clock) -> Alerts:
     alerts = ThrottledAlerts(LoggedAlerts(), channels, clock, limits, origin_of(settings))
     alerts.start()
     return alerts
+
+
+def alert_counts(alerts: Alerts) -> Mapping[str, int]:
+    """Alerts since the start, by code."""
+    assert isinstance(alerts, LoggedAlerts | ThrottledAlerts), "made by `alerts_of`"
+    return alerts.counts
 
 
 async def last_alerts(alerts: Alerts) -> None:

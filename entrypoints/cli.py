@@ -17,8 +17,24 @@ from entrypoints.exit_codes import ExitCode, exit_code_of, message_of  # noqa: E
 from entrypoints.output import say  # noqa: E402
 
 _SECTIONS = {
+    "Control": {
+        "status": "How the running daemon stands: positions, orders, what holds entries.",
+        "pause": "No new entries until `resume`; exits and stops go on.",
+        "resume": "Entries may go on after a pause.",
+        "force-exit": "Close a position now; entries go on.",
+        "flatten": "Close a position, or all, and enter no more until `resume`.",
+        "cancel-orders": "Cancel open orders; stops stay.",
+        "adopt": "Take a position into the daemon's care that it has not opened.",
+        "kill": "Shut the kill latch, whether or not the daemon runs; `--clear` opens it.",
+        "reload": "What became of the overrides file as it is now.",
+    },
     "Look": {
         "doctor": "Check the set-up: network, clock, key, addresses, files. Sends nothing, changes nothing.",
+        "balance": "Cash, equity, margin, drawdown, today's PnL, and what is shut.",
+        "profit": "Profit and loss: closed trades, fees, funding, open positions, drawdown.",
+        "daily": "What every day brought.",
+        "performance": "Closed trades by symbol, reason, side, hour or strategy.",
+        "show-positions": "Open positions: worth, decision, stop and target.",
         "show-trades": "Closed trades of a ledger.",
         "show-orders": "Orders of a ledger: what was decided, sent, answered and filled.",
         "show-fills": "Executions of a ledger, and whose they are.",

@@ -21,6 +21,7 @@ from decimal import Decimal
 
 from dependency_injector import containers, providers
 
+from adapters.clocks import SystemClock
 from adapters.sim.exchange import FundingSource, SimExchange
 from adapters.sim.memory_ledger import MemoryLedger
 from adapters.strategies.lean_talib import import_lean_talib
@@ -34,6 +35,7 @@ from application.engine import UnifiedEngine
 from application.engine_settings import EngineSettings
 from application.fetch_queue import FetchQueue
 from application.recorder import Recorder
+from application.step import Step
 from application.strategy_manager import StrategyManager
 from application.supervisor import Companion, Supervisor
 from config.load import Configuration
@@ -42,17 +44,25 @@ from config.variables import LIVE_CONFIRMATION, Mode, Network
 from domain.config_events import OverridesText
 from domain.events import Event
 from domain.instruments import Instrument, Universe
-from entrypoints.alerting import last_alerts
+from entrypoints.alerting import alerts_of
+from entrypoints.control.answers import OperatorAnswers
+from entrypoints.control.desk import control_companions, inbox_of, kill_file_of
 from entrypoints.gates import GateClosed
+from entrypoints.metrics.commits import TimedCommitter
+from entrypoints.metrics.health import Health
+from entrypoints.metrics.tally import Tally
+from entrypoints.metrics.watched import Watched
 from entrypoints.paths import decisions_path
 from entrypoints.pauses import Pauses
 from entrypoints.recording import open_record, session_name
 from entrypoints.rows import Row, dry_live_row, exchange_rules, live_row, paper_row, watch_what_fits
 from entrypoints.screen import Screen
 from entrypoints.venue_connection import VenueConnection
+from ports.alerts import Alerts
 from ports.candle_history import CandleStore
 from ports.datasets import CandleSet, FundingSet
 from ports.ledger import DecisionLog, Ledger
+from ports.operators import Operators
 from ports.order_encoder import OrderEncoder
 from ports.session_log import SessionLog
 from ports.strategy import Strategy
@@ -150,19 +160,13 @@ FRAME_MS = 40
 
 
 def refuse_closed(settings: Settings) -> None:
-    """What may not start, before anything is opened: real money without its two switches, and for now at all."""
+    """What may not start, before anything is opened: real orders without their two switches."""
     if settings.mode is not Mode.LIVE or settings.network is Network.LOCAL:
         return
     if not settings.live_enable or settings.live_confirm != LIVE_CONFIRMATION:
         raise GateClosed(
             f"live on {settings.network.value} sends real orders: set AI_QUANT_LIVE_ENABLE=1 and "
             f"AI_QUANT_LIVE_CONFIRM={LIVE_CONFIRMATION}, or rehearse with AI_QUANT_NETWORK=local; nothing was sent"
-        )
-    if settings.network is Network.MAINNET:
-        raise GateClosed(
-            "live on mainnet is closed in this version: its risk limits and protection are not complete yet; "
-            "AI_QUANT_NETWORK=testnet trades without money, AI_QUANT_MODE=dry_live shows what would be sent; "
-            "nothing was sent"
         )
 
 
@@ -172,15 +176,16 @@ def _row(
     manager: StrategyManager,
     engine: UnifiedEngine,
     recorder: Recorder,
+    alerts: Alerts,
     pauses: Pauses,
 ) -> Row:
     match settings.mode:
         case Mode.PAPER:
-            return paper_row(settings, connection, manager, engine, recorder)
+            return paper_row(settings, connection, manager, engine, recorder, alerts)
         case Mode.DRY_LIVE:
-            return dry_live_row(settings, connection, engine, recorder)
+            return dry_live_row(settings, connection, engine, recorder, alerts)
         case Mode.LIVE:
-            return live_row(settings, connection, engine, recorder, pauses)
+            return live_row(settings, connection, engine, recorder, alerts, pauses)
 
 
 def _encoder(settings: Settings, connection: VenueConnection) -> OrderEncoder | None:
@@ -264,6 +269,7 @@ class DaemonParts:
     row: Row
     session: str
     record: SessionLog
+    watched: Watched
 
     async def close(self) -> None:
         """Let go of everything, storage last."""
@@ -273,7 +279,6 @@ class DaemonParts:
         self.record.close("stopped")
         self.candles.close()
         await self.row.close()
-        await last_alerts(self.row.alerts)
         self.decisions.close()
         self.ledger.close()
 
@@ -285,6 +290,7 @@ def _runner_maker(
     committer: Committer,
     connection: VenueConnection,
     worker: DataFrameWorker | None,
+    operators: Operators,
 ) -> Callable[[Callable[[Event], None]], EffectRunner]:
     def make(put: Callable[[Event], None]) -> EffectRunner:
         return EffectRunner(
@@ -299,6 +305,7 @@ def _runner_maker(
             connection.clock,
             worker,
             put,
+            operators,
         )
 
     return make
@@ -311,8 +318,10 @@ def _companions(
     sources: CandleSources,
     fetches: FetchQueue,
     pauses: Pauses,
+    control: Mapping[str, Companion],
 ) -> Mapping[str, Companion]:
-    """Tasks that run as long as the daemon does: those of the row, and the one that checks the stream's candles."""
+    """Tasks that run as long as the daemon does: those of the row, those that hear the operator, and the one that
+    checks the stream's candles."""
     audit = CandleAudit(
         sources,
         connection.clock,
@@ -322,12 +331,26 @@ def _companions(
         is_busy=lambda: len(fetches) > 0,
         every_ms=pauses.audit_ms,
     )
-    return {**row.companions, "candle audit": audit.keep}
+    return {**row.companions, **control, "candle audit": audit.keep}
+
+
+def _tally(settings: Settings, engine: UnifiedEngine, connection: VenueConnection, ledger: Ledger) -> Tally:
+    """Counts of this session; where somebody reads them, it knows what earlier ones left open."""
+    earlier = () if settings.metrics_port is None else ledger.load().open_differences
+    return Tally(engine.hub, connection.clock, earlier)
+
+
+def _on_step(screen: Screen, tally: Tally) -> Callable[[Step], None]:
+    def note(step: Step) -> None:
+        tally.note(step)
+        screen.show(step)
+
+    return note
 
 
 class DaemonContainer(containers.DeclarativeContainer):
     """One daemon. `ledger` may be asked for before `connection` is there: whoever may not write it changes nothing
-    else, and starts no venue."""
+    else, and starts no venue. So may `alerts`, which is one object for all that tells of something."""
 
     configuration = providers.Dependency(instance_of=Configuration)
     connection = providers.Dependency(instance_of=VenueConnection)
@@ -335,6 +358,7 @@ class DaemonContainer(containers.DeclarativeContainer):
     settings = configuration.provided.settings
 
     ledger = providers.Singleton(_ledger, settings)
+    alerts = providers.Singleton(alerts_of, settings, providers.Singleton(SystemClock))
     universe = connection.provided.universe
     manager = providers.Singleton(StrategyManager, configuration.provided.parser, configuration.provided.first)
     strategy = providers.Singleton(stream_strategy, settings.strategy)
@@ -349,15 +373,35 @@ class DaemonContainer(containers.DeclarativeContainer):
         providers.Singleton(_encoder, settings, connection),
     )
     session = providers.Singleton(session_name)
-    record = providers.Singleton(open_record, session, configuration, connection, engine_settings)
+    record = providers.Singleton(open_record, session, configuration, connection, engine_settings, alerts)
     recorder = providers.Singleton(Recorder, record)
-    row = providers.Singleton(_row, settings, connection, manager, engine, recorder, pauses)
+    row = providers.Singleton(_row, settings, connection, manager, engine, recorder, alerts, pauses)
     decisions = providers.Singleton(_decision_log, settings, session)
     candles = providers.Singleton(_candle_store, settings, universe)
-    committer = providers.Singleton(Committer, ledger, decisions, candles, record=record)
+    committer = providers.Singleton(
+        TimedCommitter, ledger, decisions, candles, connection.provided.clock, record=record
+    )
     sources = providers.Singleton(CandleSources, committer, row.provided.history, connection.provided.clock)
     fetches = providers.Singleton(FetchQueue)
     screen = providers.Singleton(Screen, engine, sources, connection.provided.budget)
+    answers = providers.Singleton(OperatorAnswers)
+    kill_file = providers.Singleton(kill_file_of, settings)
+    inbox = providers.Singleton(inbox_of, settings, recorder, kill_file)
+    control = providers.Singleton(
+        control_companions,
+        configuration,
+        engine,
+        inbox,
+        screen,
+        connection.provided.budget,
+        connection.provided.clock,
+        session,
+        record,
+        answers,
+        kill_file,
+    )
+    tally = providers.Singleton(_tally, settings, engine, connection, ledger)
+    health = providers.Singleton(Health, connection.provided.clock, committer)
     supervisor = providers.Singleton(
         Supervisor,
         engine,
@@ -366,15 +410,31 @@ class DaemonContainer(containers.DeclarativeContainer):
         row.provided.account,
         ledger,
         committer,
-        providers.Callable(_runner_maker, row, sources, fetches, committer, connection, worker),
+        providers.Callable(_runner_maker, row, sources, fetches, committer, connection, worker, answers),
         configuration.provided.watch,
-        screen.provided.show,
+        providers.Callable(_on_step, screen, tally),
         screen.provided.heartbeat,
         settings.heartbeat_secs,
-        providers.Singleton(_companions, row, connection, engine, sources, fetches, pauses),
+        providers.Singleton(_companions, row, connection, engine, sources, fetches, pauses, control),
         recorder,
+        inbox,
         timer_s=pauses.provided.timer_s,
         config_poll_s=pauses.provided.config_poll_s,
+    )
+    watched = providers.Singleton(
+        Watched,
+        settings,
+        session,
+        engine,
+        supervisor.provided.inbox,
+        row,
+        connection.provided.budget,
+        connection.provided.sentinel,
+        committer,
+        record,
+        tally,
+        health,
+        connection.provided.clock,
     )
     parts = providers.Singleton(
         DaemonParts,
@@ -390,4 +450,5 @@ class DaemonContainer(containers.DeclarativeContainer):
         row=row,
         session=session,
         record=record,
+        watched=watched,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 
+from entrypoints.control.failures import NoAnswer, NotRunning
 from entrypoints.gates import GateClosed
 from ports.datasets import DatasetError
 from ports.ledger import LedgerHeld, LedgerRefused, StorageError
@@ -37,6 +38,8 @@ _CODE_OF: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (StorageError, ExitCode.DATA),
     (DatasetError, ExitCode.DATA),
     (SessionError, ExitCode.DATA),
+    (NotRunning, ExitCode.NOT_RUNNING),
+    (NoAnswer, ExitCode.FAILED),
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
 )
 """Errors that have a message for the user, most specific first. Any other exception is a bug of ours."""

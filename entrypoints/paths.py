@@ -22,6 +22,16 @@ def would_path(settings: Settings) -> Path:
     return settings.db_path.with_suffix(".would.jsonl")
 
 
+def socket_path(ledger: Path) -> Path:
+    """Where the daemon listens that writes this ledger."""
+    return ledger.with_suffix(".sock")
+
+
+def failures_path(settings: Settings) -> Path:
+    """The runs that failed shortly before, by which a daemon that cannot live does not start for ever."""
+    return settings.db_path.with_suffix(".failures.json")
+
+
 def drift_path(settings: Settings) -> Path:
     """Samples of what the venue said in words that this version does not know."""
     return settings.user_dir / "drift"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from adapters.hyperliquid.feed_settings import FeedSettings
-from adapters.logged_alerts import LoggedAlerts
 from adapters.session_files.manifest import Manifest
 from adapters.session_files.prune import session_folders
 from adapters.session_files.reader import SessionReader
@@ -75,6 +74,7 @@ def open_record(
     configuration: Configuration,
     connection: VenueConnection,
     engine: EngineSettings,
+    alerts: Alerts,
 ) -> SessionLog:
     """The record of a session that begins now."""
     settings = configuration.settings
@@ -101,7 +101,6 @@ def open_record(
         settings=configuration.texts,
         setup=setup_to_plain(setup),
     )
-    alerts: Alerts = LoggedAlerts()
     limits = SessionLimits(
         segment_bytes=settings.session_segment_mb << 20, cap_bytes=int(settings.sessions_cap_gb * 10**9)
     )

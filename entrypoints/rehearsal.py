@@ -12,6 +12,7 @@ from pathlib import Path
 from adapters.sqlite.writer_lock import writer_of
 from config.settings import Settings
 from config.variables import Mode, Network
+from entrypoints.paths import failures_path
 
 
 def put_away_last_rehearsal(settings: Settings) -> Path | None:
@@ -24,7 +25,8 @@ def put_away_last_rehearsal(settings: Settings) -> Path | None:
     if not is_rehearsal or not ledger.exists() or writer_of(ledger) is not None:
         return None
     ended = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(ledger.stat().st_mtime))
+    about_the_next_start = (settings.kill_switch_file, failures_path(settings))
     for file in sorted(ledger.parent.glob(f"{ledger.stem}.*")):
-        if file.is_file():
+        if file.is_file() and file not in about_the_next_start:
             file.rename(file.with_name(f"{ledger.stem}-{ended}{file.name.removeprefix(ledger.stem)}"))
     return ledger.with_name(f"{ledger.stem}-{ended}{ledger.suffix}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from adapters.hyperliquid.budget import AddressBudget
 from adapters.hyperliquid.feed import FeedSettings, HyperliquidFeed
 from adapters.hyperliquid.feed_watch import FeedWatch
 from adapters.hyperliquid.history import HyperliquidHistory
@@ -26,7 +27,6 @@ from application.supervisor import Companion
 from config.settings import Settings
 from domain.events import Event
 from domain.strategy_config import Place
-from entrypoints.alerting import alerts_of
 from entrypoints.catch_up import CatchUp
 from entrypoints.paths import exchange_path, would_path
 from entrypoints.pauses import USUAL, Pauses
@@ -46,7 +46,11 @@ async def _hold_nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`companions` are tasks that run as long as the daemon does. `close` lets go of what only this row holds."""
+    """`companions` are tasks that run as long as the daemon does. `close` lets go of what only this row holds.
+
+    `stream` is the venue's own, also where the engine's `feed` passes through the simulated exchange. `address_budget`
+    is what the account may still send; None where nothing is sent.
+    """
 
     feed: MarketFeed
     gateway: OrderGateway
@@ -54,6 +58,8 @@ class Row:
     account_watch: AccountWatch
     history: CandleHistory
     alerts: Alerts
+    stream: HyperliquidFeed
+    address_budget: AddressBudget | None = None
     companions: Mapping[str, Companion] = field(default_factory=dict)
     close: Callable[[], Awaitable[None]] = _hold_nothing
 
@@ -64,6 +70,7 @@ def paper_row(
     manager: StrategyManager,
     engine: UnifiedEngine,
     log: FeedLog,
+    alerts: Alerts,
 ) -> Row:
     """Public data, and an account that only this process knows."""
     from adapters.hyperliquid.funding import FundingRates, read_rates
@@ -71,7 +78,6 @@ def paper_row(
     from adapters.sim.exchange_state import load_book
     from adapters.sim.paper_desk import PaperDesk
 
-    alerts = alerts_of(settings, connection.clock)
     feed = _feed(settings, connection, engine, alerts, None, _nothing_happened, log)
     history = HyperliquidHistory(connection.info, connection.universe, connection.clock, connection.skew)
     rates = FundingRates(lambda: read_rates(connection.info), connection.clock, alerts)
@@ -84,17 +90,18 @@ def paper_row(
     watches = _watches(settings, connection, alerts, feed, engine)
     account_watch = AccountWatch(desk, CatchUp(desk, engine), connection.clock)
     companions = {"funding rates": lambda _: rates.keep_fresh(), "account watch": account_watch.keep, **watches}
-    return Row(desk, desk, desk, account_watch, history, alerts, companions)
+    return Row(desk, desk, desk, account_watch, history, alerts, feed, companions=companions)
 
 
-def dry_live_row(settings: Settings, connection: VenueConnection, engine: UnifiedEngine, log: FeedLog) -> Row:
+def dry_live_row(
+    settings: Settings, connection: VenueConnection, engine: UnifiedEngine, log: FeedLog, alerts: Alerts
+) -> Row:
     """Everything as in live, up to the last step: no signer is made, and nothing here can send."""
     from adapters.hyperliquid.account import HyperliquidAccount
     from adapters.hyperliquid.dry_gateway import DryGateway
     from adapters.hyperliquid.encoder import ActionEncoder
     from entrypoints.line_file import LineFile
 
-    alerts = alerts_of(settings, connection.clock)
     user = connection.account_address
     account = HyperliquidAccount(connection.info, user, connection.sentinel, connection.clock)
     catch_up = CatchUp(account, engine)
@@ -109,7 +116,7 @@ def dry_live_row(settings: Settings, connection: VenueConnection, engine: Unifie
 
     watches = _watches(settings, connection, alerts, feed, engine)
     companions = {"account watch": account_watch.keep, **watches}
-    return Row(feed, gateway, account, account_watch, history, alerts, companions, close)
+    return Row(feed, gateway, account, account_watch, history, alerts, feed, companions=companions, close=close)
 
 
 def live_row(
@@ -117,18 +124,18 @@ def live_row(
     connection: VenueConnection,
     engine: UnifiedEngine,
     log: FeedLog,
+    alerts: Alerts,
     pauses: Pauses = USUAL,
 ) -> Row:
     """Orders are signed and sent."""
     from adapters.hyperliquid.account import HyperliquidAccount
-    from adapters.hyperliquid.budget import AddressBudget
     from adapters.hyperliquid.encoder import ActionEncoder
     from adapters.hyperliquid.gateway import GatewaySettings, HyperliquidGateway
     from adapters.hyperliquid.nonces import NonceSource, nonce_path
+    from adapters.hyperliquid.schedule_cancel import DeadMansSwitch
     from adapters.hyperliquid.signing import Signer
     from adapters.hyperliquid.watch import VenueWatch
 
-    alerts = alerts_of(settings, connection.clock)
     assert connection.key is not None, "live connects with a key"
     signer = Signer(connection.key, is_mainnet=connection.endpoint.is_mainnet)
     nonces = NonceSource(nonce_path(settings.user_dir, settings.network.value, signer.address))
@@ -138,18 +145,34 @@ def live_row(
     account_watch = AccountWatch(account, catch_up, connection.clock, pauses.account_look_s)
     feed = _feed(settings, connection, engine, alerts, user, catch_up, log)
     history = HyperliquidHistory(connection.info, connection.universe, connection.clock, connection.skew)
+    address_budget = AddressBudget()
+    span_s = settings.schedule_cancel_s
+    switch = (
+        None
+        if span_s is None
+        else DeadMansSwitch(
+            lambda at_ms: gateway.schedule_cancel(at_ms),
+            lambda: _may_have_stops(engine),
+            connection.clock,
+            connection.skew,
+            alerts,
+            span_s,
+        )
+    )
     gateway = HyperliquidGateway(
         connection.transport,
         signer,
         nonces,
         ActionEncoder(connection.universe, connection.asset_of),
         connection.budget,
-        AddressBudget(),
+        address_budget,
         connection.info,
         connection.clock,
         GatewaySettings(user=user, vault=settings.vault_address),
         alerts,
         connection.skew,
+        engine.guard.bars_entries,
+        _do_nothing if switch is None else switch.stop_leaves,
     )
     master = settings.account_address or user
     watch = VenueWatch(
@@ -158,11 +181,25 @@ def live_row(
     watches = _watches(settings, connection, alerts, feed, engine, asks_time=False, pauses=pauses)
 
     async def close() -> None:
+        if switch is not None:
+            await switch.close()
         await gateway.close()
         nonces.close()
 
     companions = {"venue watch": watch.keep_watch, "account watch": account_watch.keep, **watches}
-    return Row(feed, gateway, account, account_watch, history, alerts, companions, close)
+    if switch is not None:
+        companions["venue switch"] = switch.keep
+    return Row(feed, gateway, account, account_watch, history, alerts, feed, address_budget, companions, close)
+
+
+def _may_have_stops(engine: UnifiedEngine) -> bool:
+    """Whether a stop of ours rests or is on its way, or may be any moment: a position gets one at once."""
+    waits = any(live.order.request.trigger is not None for live in engine.oms.all_live_orders())
+    return waits or bool(engine.portfolio.positions)
+
+
+def _do_nothing() -> None:
+    return None
 
 
 def exchange_rules(manager: StrategyManager) -> ExchangeRules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from decimal import Decimal
 
@@ -11,11 +12,12 @@ from application.engine import UnifiedEngine
 from application.step import Step
 from config.settings import Settings
 from config.variables import Mode, Network
-from domain.facts import DecisionsRecorded, FillRecorded, IntentRecorded, TradeClosed
+from domain.facts import DecisionsRecorded, FillRecorded, IntentRecorded, OperatorActed, TradeClosed
 from domain.gating import first_refusal
-from domain.risk import drawdown_pct
+from domain.risk import Latch, drawdown_pct
 from domain.signals import NO_GATE, Signal
 from domain.verdicts import Verdict
+from entrypoints.metrics.process import resident_bytes
 from entrypoints.output import plain, usd
 
 log = logging.getLogger("daemon")
@@ -63,6 +65,8 @@ class Screen:
         self.fees = Decimal(0)
         self.funding = Decimal(0)
         self.worst_drawdown_pct = 0.0
+        self.decided_ms: int | None = None
+        """When a batch was decided on last, in the market's time."""
 
     def show(self, step: Step) -> None:
         self._show_warm_up()
@@ -107,6 +111,19 @@ class Screen:
                             "seq": step.seq,
                         },
                     )
+                case OperatorActed():
+                    log.info(
+                        "operator",
+                        extra={
+                            "verb": fact.verb,
+                            "symbol": fact.symbol or "all",
+                            "source": fact.source,
+                            "reason": fact.reason,
+                            "done": fact.is_done,
+                            "answer": fact.answer,
+                            "seq": step.seq,
+                        },
+                    )
                 case _:
                     pass
 
@@ -120,6 +137,8 @@ class Screen:
                 "orders": len(self._engine.oms.all_live_orders()),
                 "analyses": self._engine.analyses_done,
                 "config": self._engine.book.digest[:8],
+                **self._shut(),
+                **_resources(),
             },
         )
 
@@ -148,6 +167,7 @@ class Screen:
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
     def _decisions(self, record: DecisionsRecorded) -> None:
+        self.decided_ms = record.at_ms
         self._note_equity()
         analyses = record.analyses
         quiet: dict[str, int] = {}
@@ -200,8 +220,21 @@ class Screen:
         if fact.trade.pnl - fact.trade.fees + fact.trade.funding > 0:
             self.wins += 1
 
+    def _shut(self) -> dict[str, object]:
+        """What keeps entries from leaving, where something does."""
+        state = self._engine.guard.state
+        latch = {} if state.latch is Latch.OPEN else {"latch": state.latch.value, "latch_why": state.latch_why}
+        paused = {"paused": state.paused} if state.paused else {}
+        return {**latch, **paused}
+
     def _note_equity(self) -> Decimal | None:
         equity = self._engine.equity_usd()
         if equity is not None:
             self.worst_drawdown_pct = max(self.worst_drawdown_pct, drawdown_pct(self._engine.guard.state, equity))
         return equity
+
+
+def _resources() -> dict[str, object]:
+    """What the process takes, as far as the system tells it."""
+    memory = resident_bytes()
+    return {"tasks": len(asyncio.all_tasks()), **({} if memory is None else {"rss_mb": memory // 1_000_000})}

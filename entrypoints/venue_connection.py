@@ -33,6 +33,7 @@ from entrypoints.key_standing import refuse_wrong_key
 from entrypoints.local_market import LocalMarket, local_market
 from entrypoints.paths import drift_path, exchange_path
 from entrypoints.venue_child import VenueChild, start_venue
+from ports.alerts import Alerts
 from ports.clock import Clock
 from ports.order_gateway import VenueUnavailable
 from ports.strategy_config import ConfigError, ConfigProblem
@@ -91,9 +92,10 @@ class VenueConnection:
             self.child.stop()
 
 
-async def connect(settings: Settings, held: Collection[str] = ()) -> VenueConnection:
+async def connect(settings: Settings, held: Collection[str] = (), alerts: Alerts | None = None) -> VenueConnection:
     """Reach the venue and read what trades there. Raises `VenueUnavailable` where it cannot be reached, and
-    `ConfigError` for symbols that it does not have. What is `held` belongs to the universe, asked for or not."""
+    `ConfigError` for symbols that it does not have. What is `held` belongs to the universe, asked for or not. Without
+    `alerts` what the venue says in unknown words is told to the log alone."""
     is_ours = settings.network is Network.LOCAL and settings.venue_url is None
     account = None if settings.mode is Mode.PAPER or is_ours else account_of(settings)
     key = None if settings.mode is not Mode.LIVE or is_ours else load_agent_key(key_sources(settings))
@@ -101,7 +103,7 @@ async def connect(settings: Settings, held: Collection[str] = ()) -> VenueConnec
     child = None if local is None else child_of(settings, local)
     connection = None
     try:
-        connection = await _connected(settings, local, child, held)
+        connection = await _connected(settings, local, child, held, alerts or LoggedAlerts())
         connection.account, connection.key = account, key
         if child is not None and settings.mode is not Mode.PAPER:
             connection.account, connection.key = _toy(child, signs=settings.mode is Mode.LIVE)
@@ -120,14 +122,14 @@ async def connect(settings: Settings, held: Collection[str] = ()) -> VenueConnec
 
 
 async def _connected(
-    settings: Settings, local: LocalMarket | None, child: VenueChild | None, held: Collection[str]
+    settings: Settings, local: LocalMarket | None, child: VenueChild | None, held: Collection[str], alerts: Alerts
 ) -> VenueConnection:
     endpoint = endpoint_of(settings, child)
     clock: Clock = SystemClock() if local is None else local.clock()
     transport = RecordedHttp(RequestsTransport(endpoint.url), clock)
     try:
         budget = WeightBudget(clock, per_minute=PLANNED_WEIGHT if child is None else LOCAL_WEIGHT)
-        sentinel = DriftSentinel(LoggedAlerts(), drift_path(settings))
+        sentinel = DriftSentinel(alerts, drift_path(settings))
         info = InfoClient(transport, budget, clock, chance=random.Random(), watch=KeyWatch(sentinel))
         markets = await markets_of(settings, local, info, held)
         connection = VenueConnection(

@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("ai-quant")
     group.addoption("--seed", type=int, help="run every test that draws on chance with this one seed")
     group.addoption("--long", action="store_true", help="run the tests marked `long` as well")
+    group.addoption("--soak", type=float, metavar="HOURS", help="run the soak for so many real hours")
 
 
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its own option
@@ -65,10 +66,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave long tests out without calling them skipped: a skip says that something is missing here."""
+    """Leave long tests and the soak out without calling them skipped: a skip says that something is missing here."""
     if not config.option.long:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
         items[:] = [item for item in items if not item.get_closest_marker("long")]
+    if config.option.soak is None:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("soak")])
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
     if hasattr(config, "workerinput"):
         items[:] = _by_turns(items)
 

@@ -44,6 +44,10 @@ def funding_row(time_ms: int, coin: str = "BTC") -> Row:
     return {"time": time_ms, "hash": "0x" + "00" * 32, "delta": delta}
 
 
+def ledger_row(time_ms: int, kind: str = "deposit", **delta: Any) -> Row:
+    return {"time": time_ms, "hash": f"0x{time_ms:064x}", "delta": {"type": kind, **delta}}
+
+
 def order_row(number: int, status: str, size: str = "0.01", **changes: Any) -> Row:
     order: Row = {
         "coin": "BTC",
@@ -78,6 +82,7 @@ class Books:
 
     fills: list[Row] = field(default_factory=list)
     fundings: list[Row] = field(default_factory=list)
+    ledger: list[Row] = field(default_factory=list)
     orders: dict[str | int, Row] = field(default_factory=dict)
     positions: list[tuple[str, str, str]] = field(default_factory=list)
     """(coin, signed size, unrealised PnL)"""
@@ -86,6 +91,7 @@ class Books:
     resting: list[Row] = field(default_factory=list)
     state_ms: int | None = NOW_MS
     newest_first: bool = False
+    spot_usdc: str = "5000.5"
     on_state: Callable[[], None] = lambda: None
     on_resting: Callable[[], None] = lambda: None
     asked: list[str] = field(default_factory=list)
@@ -98,6 +104,8 @@ class Books:
                 return reply(self._page(self.fills, request, 2_000))
             case "userFunding":
                 return reply(self._page(self.fundings, request, 500))
+            case "userNonFundingLedgerUpdates":
+                return reply(self._page(self.ledger, request, 500))
             case "orderStatus":
                 return reply(self.orders.get(request["oid"], {"status": "unknownOid"}))
             case "clearinghouseState":
@@ -111,7 +119,7 @@ class Books:
             case "userAbstraction":
                 return reply(self.abstraction)
             case "spotClearinghouseState":
-                balance = {"coin": "USDC", "token": 0, "total": "5000.5", "hold": "12.0", "entryNtl": "0.0"}
+                balance = {"coin": "USDC", "token": 0, "total": self.spot_usdc, "hold": "12.0", "entryNtl": "0.0"}
                 return reply({"balances": [balance]})
             case other:
                 raise AssertionError(other)

@@ -27,18 +27,36 @@ CRITICAL_CODES = frozenset(
         "exchange_refused",
         "feed_not_connecting",
         "fill_out_of_reach",
+        "flatten_residual",
+        "flatten_waits",
         "foreign_order",
+        "kill_latch",
+        "liquidated",
         "order_overfilled",
         "position_differs",
+        "position_unprotected",
         "position_unwatched",
         "risk_tripped",
+        "strategy_disabled",
         "venue_stepped_in",
     )
 )
 """The account, the ledger or the power to trade is at stake: somebody has to look."""
 
 NEWS_CODES = frozenset(
-    ("candles_revised", "config_reloaded", "feed_well", "new_listing", "opening_balance", "order_dead")
+    (
+        "candles_revised",
+        "cash_flow",
+        "config_reloaded",
+        "feed_well",
+        "flattened",
+        "kill_latch_opened",
+        "new_listing",
+        "opening_balance",
+        "order_dead",
+        "position_protected",
+        "risk_lifted",
+    )
 )
 """Good to know; nothing has to be done."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Sequence
 
 from adapters.alerts.channel import AlertChannel, Message, problem_of
@@ -45,6 +46,8 @@ class ThrottledAlerts:
         waiting_limit: int = WAITING,
     ) -> None:
         self._inner, self._clock, self._origin = inner, clock, origin
+        self.counts: Counter[str] = Counter()
+        """Alerts by code, those too that the limits held back."""
         self._throttle = Throttle(limits)
         self._lines = [WaitingLine(channel, waiting_limit) for channel in channels]
         self._changed = threading.Condition()  # guards the throttle and the lines; nobody waits for a channel under it
@@ -58,6 +61,7 @@ class ThrottledAlerts:
         """Keep the port's promise: no I/O but the log's."""
         self._inner.send(code, text)
         with self._changed:
+            self.counts[code] += 1
             if self._closing.is_set():
                 return
             message = self._throttle.offer(code, masked(text), self._clock.monotonic_ms())

@@ -2,6 +2,9 @@
 
 NaN passes both `> limit` and `<= limit`, and True is a number to Python, so every value is
 judged by its type first. A feature that is missing, None or NaN is "not known" (NaN).
+
+It is checked twice: in the worker, where the user's objects are (`read_answer`), and by the
+parent, which believes nothing that comes out of that process (`answer_of_plain`).
 """
 
 from __future__ import annotations
@@ -13,11 +16,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
 from domain.confidence import Confidence
-from domain.signals import FEATURE_INDEX, Signal
+from domain.signals import FEATURE_INDEX, Signal, features_problem
 
 MAX_GATES = 32
 MAX_GATE_NAME = 40
+MAX_ERROR_TEXT = 500
 
 _COLUMNS = {
     "atr": "ATR",
@@ -37,14 +43,6 @@ _COLUMNS = {
 }
 """Feature → the column of the row it comes from. The close is the candle's own, never the row's."""
 
-_BOUNDS = {
-    "ATR": (0.0, math.inf),
-    "ADX": (0.0, 100.0),
-    "RSI": (0.0, 100.0),
-    "tp_mult": (0.0, math.inf),
-    "bb_width": (0.0, math.inf),
-    "avg_bb_width": (0.0, math.inf),
-}
 _CONFIDENCES = {confidence.text: confidence for confidence in Confidence}
 
 
@@ -77,9 +75,62 @@ def read_answer(answer: object, close: float) -> UserAnswer:
     for feature, column in _COLUMNS.items():
         features[FEATURE_INDEX[feature]] = _number(values, column)
     width, usual = _number(values, "bb_width"), _number(values, "avg_bb_width")
+    if width < 0 or usual < 0:
+        raise BadAnswer("row['bb_width'] and row['avg_bb_width'] cannot be negative")
     features[FEATURE_INDEX["bb_width_ratio"]] = width / usual if usual > 0 else math.nan
     features[FEATURE_INDEX["is_anomaly"]] = _truth(values, "is_anomaly")
+    _refuse_outside(features)
     return UserAnswer(int(Signal[signal]), int(_CONFIDENCES[confidence]), features, _gates(values))
+
+
+def answer_to_plain(answer: UserAnswer) -> dict[str, Any]:
+    return {
+        "signal": answer.signal,
+        "confidence": answer.confidence,
+        "features": [None if math.isnan(value) else value for value in answer.features],
+        "gates": answer.gates,
+    }
+
+
+def answer_of_plain(found: object, close: float) -> UserAnswer | str:
+    """What a worker says of one symbol: its answer, or why there is none. Raises BadAnswer for anything else.
+
+    The close is the candle's own here too, whatever stands in its place.
+    """
+    if not isinstance(found, dict):
+        raise BadAnswer("an answer is an object")
+    if "error" in found:
+        return clean_text(str(found["error"]), MAX_ERROR_TEXT)
+    signal, confidence, features, gates = (found.get(name) for name in ("signal", "confidence", "features", "gates"))
+    if type(signal) is not int or signal not in (-1, 0, 1):
+        raise BadAnswer(f"no signal: {_shown(signal)}")
+    if type(confidence) is not int or confidence not in (0, 1, 2):
+        raise BadAnswer(f"no confidence: {_shown(confidence)}")
+    if not isinstance(features, list) or len(features) != len(FEATURE_INDEX):
+        raise BadAnswer(f"not {len(FEATURE_INDEX)} features: {_shown(features)}")
+    if not all(value is None or type(value) in (int, float) for value in features):
+        raise BadAnswer(f"a feature that is no number: {_shown(features)}")
+    known = [math.nan if value is None else float(min(max(value, -1e300), 1e300)) for value in features]
+    known[FEATURE_INDEX["close"]] = close
+    _refuse_outside(known)
+    if not isinstance(gates, dict) or len(gates) > MAX_GATES:
+        raise BadAnswer(f"no gates: {_shown(gates)}")
+    if not all(type(passed) is bool for passed in gates.values()):
+        raise BadAnswer(f"a gate that is neither true nor false: {_shown(gates)}")
+    named = {clean_text(str(name), MAX_GATE_NAME): passed for name, passed in gates.items()}
+    return UserAnswer(signal, confidence, known, named)
+
+
+def clean_text(text: str, most: int) -> str:
+    """A user's words as any file and any screen can take them: no half characters, no control characters."""
+    return "".join(each if each.isprintable() else " " for each in text[:most])
+
+
+def _refuse_outside(features: list[float]) -> None:
+    problem = features_problem(np.array(features).reshape(-1, 1))
+    if problem is not None:
+        name, _, rest = problem.partition(" ")
+        raise BadAnswer(f"row[{_COLUMNS.get(name, name)!r}] {rest}")
 
 
 def _row_values(row: Any) -> Mapping[Any, Any]:
@@ -107,9 +158,6 @@ def _number(values: Mapping[Any, Any], column: str) -> float:
         number = math.inf
     if math.isinf(number):
         raise BadAnswer(f"row[{column!r}] has to be finite")
-    low, high = _BOUNDS.get(column, (-math.inf, math.inf))
-    if not (math.isnan(number) or low <= number <= high):
-        raise BadAnswer(f"row[{column!r}] is {number}, outside {low:g} to {high:g}")
     return number
 
 
@@ -129,7 +177,7 @@ def _gates(values: Mapping[Any, Any]) -> dict[str, bool]:
     if not isinstance(gates, Mapping):
         return {}
     usable = [(name, passed) for name, passed in gates.items() if isinstance(name, str) and _is_truth(passed)]
-    return {name[:MAX_GATE_NAME]: bool(passed) for name, passed in usable[:MAX_GATES]}
+    return {clean_text(name, MAX_GATE_NAME): bool(passed) for name, passed in usable[:MAX_GATES]}
 
 
 def _missing(value: Any) -> bool:

@@ -6,12 +6,14 @@ import asyncio
 import math
 import pickle
 import threading
+import time
+from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from adapters.strategies.plain_config import plain_config
+from adapters.strategies.user_answer import BadAnswer, UserAnswer, answer_of_plain
 from adapters.strategies.worker_process import WorkerGone, WorkerProcess
 from adapters.strategies.worker_protocol import WorkRequest, pack_request, unpack_answer
 from domain.signals import FEATURE_INDEX, NO_GATE, Analyses, analyses_problem
@@ -22,15 +24,24 @@ from ports.strategy import StrategyFailed, StrategyNotFound
 ANALYZE_GATE = "analyze"
 """The last gate row: what the user's function said as a whole. Gates of its own audit stand before it."""
 
+MOST_AUDIT_GATES = 100
+"""Names of gates in one answer; the others are left out. Rows of a batch are counted in 8 bits."""
+
+MOST_LOSSES = 4
+"""Processes that one batch may use up: each start costs the others a second."""
+
+SUSPECT_SHARE = 0.1
+"""Of a batch's deadline: what a symbol gets that did not come to an end the last time."""
+
 
 class DataFrameWorker:
     """The `StrategyWorker` of user strategies named `module:function`.
 
-    A function that raises, or returns what cannot be used, costs only its own symbol's
-    decision: NEUTRAL, the gate `analyze` failed, all features NaN, and the reason in
-    `Analyses.failures`. Overrunning the deadline costs the whole job and the process, and the next
-    job starts a new one. The process is also replaced after `recycle_after_jobs` jobs, so
-    that what a user's code leaks does not stay for ever.
+    A function that raises, returns what cannot be used, does not come to an end or takes its
+    process with it costs only its own symbol's decision: NEUTRAL, the gate `analyze` failed, all
+    features NaN, and the reason in `Analyses.failures`. The process is then started anew for the
+    symbols that still wait, as long as `deadline_s` of the whole batch lasts. It is also replaced
+    after `recycle_after_jobs` jobs, so that what a user's code leaks does not stay for ever.
     """
 
     def __init__(
@@ -46,6 +57,7 @@ class DataFrameWorker:
         self._configs_sent: tuple[bytes, ...] | None = None
         self._pickled: dict[str, bytes] = {}
         self._digest = ""
+        self._suspects: set[str] = set()
         self._closed = False
 
     def start(self) -> None:
@@ -61,13 +73,12 @@ class DataFrameWorker:
         """`run`, blocking: for the backtest, which waits for every answer. Raises StrategyFailed."""
         with self._turn:
             try:
-                answers = self._answers(job)
+                self._started()
             except StrategyNotFound as error:  # it was there at the start
                 raise StrategyFailed(str(error)) from error
-            try:
-                analyses = analyses_of(job, answers)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise StrategyFailed(f"strategy {self._spec} sent an answer of the wrong shape: {error}") from error
+            answers = self._answers(job)
+            self._refuse_when_closed()
+        analyses = analyses_of(job, answers)
         problem = analyses_problem(analyses)
         if problem is not None:
             raise StrategyFailed(f"strategy {self._spec}: {problem}")
@@ -83,37 +94,77 @@ class DataFrameWorker:
         if process is not None:
             process.stop()
 
-    def _answers(self, job: StrategyJob) -> list[dict[str, Any]]:
-        process = self._started()
-        symbols = [window.symbol for window in job.windows]
-        configs = self._configs(job.book, symbols)
-        changed = None if configs == self._configs_sent else configs
-        request = pack_request(WorkRequest(job.job_no, job.windows, job.btc_bullish, changed))
-        try:
-            answer = unpack_answer(process.exchange(request, self._deadline_s))
-        except WorkerGone as error:
-            self._drop()
-            raise StrategyFailed(f"strategy {self._spec} failed: {error}") from error
-        except ValueError as error:
-            self._drop()
-            raise StrategyFailed(f"strategy {self._spec} sent an answer that cannot be read") from error
-        self._configs_sent = configs
+    def _answers(self, job: StrategyJob) -> list[UserAnswer | str]:
+        """An answer a window, or why there is none. Who did not come to an end lately is asked last."""
+        end_s = time.monotonic() + self._deadline_s
+        places = range(len(job.windows))
+        waiting = deque(sorted(places, key=lambda place: job.windows[place].symbol in self._suspects))
+        answers: dict[int, UserAnswer | str] = {}
+        problem = f"the strategy's process was lost {MOST_LOSSES} times over this batch"
+        for _ in range(MOST_LOSSES):
+            try:
+                process = self._started(end_s)
+            except (StrategyFailed, StrategyNotFound) as error:
+                problem = str(error)
+                break
+            self._ask(process, job, waiting, answers, end_s)
+            if not waiting:
+                break
+            if time.monotonic() >= end_s:
+                problem = f"the batch's deadline of {self._deadline_s:g} s had passed before its turn came"
+                break
+        answers |= dict.fromkeys(waiting, problem)
         self._jobs_done += 1
         if self._jobs_done >= self._recycle_after_jobs:
             self._drop()
-        answers = answer.get("answers")
-        if answer.get("job_no") != job.job_no or not isinstance(answers, list) or len(answers) != len(symbols):
-            self._drop()
-            raise StrategyFailed(f"strategy {self._spec} answered another question")
-        return answers
+        return [answers[place] for place in range(len(job.windows))]
 
-    def _started(self) -> WorkerProcess:
+    def _ask(
+        self,
+        process: WorkerProcess,
+        job: StrategyJob,
+        waiting: deque[int],
+        answers: dict[int, UserAnswer | str],
+        end_s: float,
+    ) -> None:
+        """Have the process answer for who waits, one after the other, until it fails at one: that is an answer too."""
+        windows = tuple(job.windows[place] for place in waiting)
+        configs = self._configs(job.book, [window.symbol for window in windows])
+        changed = None if configs == self._configs_sent else configs
+        message = pack_request(WorkRequest(job.job_no, windows, job.btc_bullish, changed))
+        for window in windows:
+            place, is_last = waiting[0], len(waiting) == 1
+            try:
+                said = unpack_answer(process.exchange(message, self._allowed_s(window.symbol, end_s, is_last=is_last)))
+                if said.get("job_no") != job.job_no or said.get("symbol") != window.symbol:
+                    raise BadAnswer("it answered another question")
+                answers[place] = answer_of_plain(said.get("answer"), float(window.close[-1]))
+            except (WorkerGone, BadAnswer, ValueError) as error:
+                answers[place] = str(error)
+                waiting.popleft()
+                self._suspects.add(window.symbol)
+                self._drop()
+                return
+            waiting.popleft()
+            self._suspects.discard(window.symbol)
+            message = b""
+        self._configs_sent = configs
+
+    def _allowed_s(self, symbol: str, end_s: float, *, is_last: bool) -> float:
+        """How long one symbol may take: half of what is left while others wait for it, so that they get theirs."""
+        left_s = max(end_s - time.monotonic(), 0.0)
+        if symbol in self._suspects:
+            return min(left_s, self._deadline_s * SUSPECT_SHARE)
+        return left_s if is_last else left_s / 2
+
+    def _started(self, end_s: float = math.inf) -> WorkerProcess:
+        """The process, with the strategy loaded; a new one has until `end_s` to say so."""
         self._refuse_when_closed()
         if self._process is not None:
             return self._process
         self._process = process = WorkerProcess(self._spec)
         try:
-            greeting = unpack_answer(process.exchange(b"", self._start_deadline_s))
+            greeting = unpack_answer(process.exchange(b"", min(self._start_deadline_s, end_s - time.monotonic())))
         except (WorkerGone, ValueError) as error:
             self._drop()
             raise StrategyFailed(f"strategy {self._spec} did not start: {error}") from error
@@ -146,10 +197,12 @@ class DataFrameWorker:
         return tuple(self._pickled[symbol] for symbol in symbols)
 
 
-def analyses_of(job: StrategyJob, answers: Sequence[dict[str, Any]]) -> Analyses:
-    """The worker's answers as columns."""
+def analyses_of(job: StrategyJob, answers: Sequence[UserAnswer | str]) -> Analyses:
+    """The answers as columns; a text says why there is none."""
     count = len(answers)
-    audit_gates = sorted({name for answer in answers for name in answer.get("gates", {})} - {ANALYZE_GATE})
+    found = [answer for answer in answers if isinstance(answer, UserAnswer)]
+    every_name = dict.fromkeys(name for answer in found for name in answer.gates if name != ANALYZE_GATE)
+    audit_gates = sorted(list(every_name)[:MOST_AUDIT_GATES])
     names = (*audit_gates, ANALYZE_GATE)
     values = np.full((len(names), count), np.nan)
     passed = np.ones((len(names), count), dtype=bool)
@@ -157,15 +210,15 @@ def analyses_of(job: StrategyJob, answers: Sequence[dict[str, Any]]) -> Analyses
     features = np.full((len(FEATURE_INDEX), count), np.nan)
     failures = {}
     for place, answer in enumerate(answers):
-        if "error" in answer:
-            failures[place] = str(answer["error"])
+        if isinstance(answer, str):
+            failures[place] = answer
             passed[-1, place] = False
             continue
-        signal[place], confidence[place] = answer["signal"], answer["confidence"]
-        features[:, place] = [math.nan if value is None else value for value in answer["features"]]
+        signal[place], confidence[place] = answer.signal, answer.confidence
+        features[:, place] = answer.features
         for row, name in enumerate(audit_gates):
-            if name in answer["gates"]:
-                passed[row, place] = values[row, place] = answer["gates"][name]
+            if name in answer.gates:
+                passed[row, place] = values[row, place] = answer.gates[name]
         values[-1, place] = signal[place]
         passed[-1, place] = signal[place] != 0
     first_no = np.where(signal != 0, NO_GATE, passed.argmin(axis=0)).astype(np.int8)

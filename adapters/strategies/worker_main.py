@@ -1,7 +1,8 @@
 """The worker process: `python -m adapters.strategies.worker_main module:function`.
 
-It answers the requests on its standard input one after the other, until that ends. What the
-user's code prints goes to standard error, for standard output carries the answers.
+It answers the requests on its standard input one after the other, until that ends: one message a
+window, sent as soon as it is known, so that the parent sees at which window it stands still. What
+the user's code prints goes to standard error, for standard output carries the answers.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from adapters.strategies.candle_frames import frame_of
-from adapters.strategies.user_answer import BadAnswer, read_answer
+from adapters.strategies.user_answer import MAX_ERROR_TEXT, BadAnswer, answer_to_plain, clean_text, read_answer
 from adapters.strategies.user_strategy import UserAnalyze, load_user_strategy
 from adapters.strategies.worker_protocol import WorkRequest, pack_answer, read_message, unpack_request
 from domain.candles import CandleWindow
 from ports.strategy import StrategyNotFound
-
-MAX_ERROR_TEXT = 500
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,30 +41,24 @@ def main(argv: Sequence[str]) -> int:
     while True:
         request = inbox.get()
         configs = configs if request.configs is None else request.configs
-        _send(answers, {"job_no": request.job_no, "answers": answer_all(analyze, request, configs)})
-
-
-def answer_all(analyze: UserAnalyze, request: WorkRequest, configs: Sequence[bytes]) -> list[dict[str, Any]]:
-    """One answer a window, in order; a window whose analysis fails has an `error` instead."""
-    pairs = zip(request.windows, configs, strict=True)
-    return [_answer(analyze, window, request.btc_bullish, config) for window, config in pairs]
+        for window, config in zip(request.windows, configs, strict=True):
+            answer = _answer(analyze, window, request.btc_bullish, config)
+            _send(answers, {"job_no": request.job_no, "symbol": window.symbol, "answer": answer})
 
 
 def _answer(analyze: UserAnalyze, window: CandleWindow, btc_bullish: bool | None, config: bytes) -> dict[str, Any]:
-    """Run the user's function on a frame and a config of its own, so that nothing it changes is seen again."""
+    """Run the user's function on a frame and a config of its own, so that nothing it changes is seen again.
+
+    A window whose analysis fails has an `error` for an answer.
+    """
     try:
         returned = analyze(frame_of(window), window.symbol, btc_bullish, pickle.loads(config))
         answer = read_answer(returned, float(window.close[-1]))
     except BadAnswer as error:
-        return {"error": str(error)[:MAX_ERROR_TEXT]}
+        return {"error": clean_text(str(error), MAX_ERROR_TEXT)}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the function is the user's: it may raise anything
-        return {"error": _described(error)[:MAX_ERROR_TEXT]}
-    return {
-        "signal": answer.signal,
-        "confidence": answer.confidence,
-        "features": answer.features,
-        "gates": answer.gates,
-    }
+        return {"error": clean_text(_described(error), MAX_ERROR_TEXT)}
+    return answer_to_plain(answer)
 
 
 def _described(error: BaseException) -> str:

@@ -40,6 +40,7 @@ class WorkerProcess:
             start_new_session=True,  # Ctrl-C at the terminal is for the daemon; and its children end with it
         )
         self._stopped = False
+        self._received = bytearray()
         self.requests, self.answers = _pipe(self._process.stdin), _pipe(self._process.stdout)
         os.set_blocking(self.requests.fileno(), False)
         os.set_blocking(self.answers.fileno(), False)
@@ -49,7 +50,10 @@ class WorkerProcess:
         return self._process.pid
 
     def exchange(self, request: bytes, deadline_s: float) -> bytes:
-        """Send a framed request (or nothing) and return the body of the next answer. Raises WorkerGone."""
+        """Send a framed request (or nothing) and return the body of the next answer. Raises WorkerGone.
+
+        One request may have many answers: each call returns one, in the order in which they were sent.
+        """
         try:
             return self._exchange(request, deadline_s)
         except (OSError, ValueError) as error:  # a broken or closed pipe
@@ -69,12 +73,11 @@ class WorkerProcess:
     def _exchange(self, request: bytes, deadline_s: float) -> bytes:
         end = time.monotonic() + deadline_s
         unsent = memoryview(request)
-        received = bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(self.answers, selectors.EVENT_READ)
             if unsent:
                 selector.register(self.requests, selectors.EVENT_WRITE)
-            while True:
+            while unsent or (body := self._next_body()) is None:
                 ready = selector.select(max(0.0, end - time.monotonic()))
                 if time.monotonic() >= end:
                     raise WorkerGone(f"it overran its deadline of {deadline_s:g} s")
@@ -86,9 +89,22 @@ class WorkerProcess:
                     elif not (chunk := os.read(key.fd, _CHUNK)):
                         raise WorkerGone(f"its process ended {self._ending()}")
                     else:
-                        received += chunk
-                if (body := _complete(received)) is not None:
-                    return body
+                        self._received += chunk
+        return body
+
+    def _next_body(self) -> bytes | None:
+        """The next body in what has been read, taken out once all of it is there."""
+        if len(self._received) < HEADER.size:
+            return None
+        (length,) = HEADER.unpack_from(self._received)
+        end = HEADER.size + length
+        if length > MAX_MESSAGE:
+            raise WorkerGone("it sent something that is no answer")
+        if len(self._received) < end:
+            return None
+        body = bytes(self._received[HEADER.size : end])
+        del self._received[:end]
+        return body
 
     def _ending(self) -> str:
         try:
@@ -96,17 +112,6 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             return "its answers but not itself"
         return f"by signal {-status}" if status < 0 else f"with status {status}"
-
-
-def _complete(received: bytearray) -> bytes | None:
-    """The body, once all of it is there."""
-    if len(received) < HEADER.size:
-        return None
-    (length,) = HEADER.unpack_from(received)
-    end = HEADER.size + length
-    if length > MAX_MESSAGE or len(received) > end:
-        raise WorkerGone("it sent something that is no answer")
-    return bytes(received[HEADER.size : end]) if len(received) >= end else None
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

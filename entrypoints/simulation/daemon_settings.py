@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 from config.load import Configuration, load_configuration
@@ -10,9 +11,20 @@ from config.load import Configuration, load_configuration
 SYMBOLS = ("BTC", "ETH", "SOL", "kPEPE", "DOGE", "XRP", "AVAX", "LINK", "SUI", "LTC")
 URL = "http://127.0.0.1:1"
 """Where the venue would be; nobody connects to it."""
-MAX_OPEN_POSITIONS = 7
-MAX_NOTIONAL_USD = 2_500
-MAX_MARGIN_SHARE = "0.5"
+CAPS = {
+    "max_open_positions": Decimal(4),
+    "max_notional_usd_per_order": Decimal(1_300),
+    "max_total_margin_pct": Decimal("0.5"),
+    "max_total_notional_usd": Decimal(2_600),
+    "max_symbol_notional_usd": Decimal(1_700),
+    "max_side_notional_usd": Decimal(2_000),
+    "max_account_leverage": Decimal("0.25"),
+    "max_entry_orders_per_minute": Decimal(2),
+    "max_entry_orders_per_minute_per_symbol": Decimal(1),
+    "notional_window_s": Decimal(900),
+    "max_notional_per_window_usd": Decimal(2_200),
+}
+"""So tight that a day comes up against them; the account has 10,000 USD."""
 
 _OVERRIDES = f"""\
 global:
@@ -23,12 +35,22 @@ global:
     enable_ssf_filter: false
     reentry_cooldown_minutes: 0
     entry_cooldown_s: 20
-    add_cooldown_minutes: 10
+    add_cooldown_minutes: 0
+    add_min_profit_atr: 0
     allocation_pct: {{allocation}}
-    max_open_positions: {MAX_OPEN_POSITIONS}
-    max_notional_usd_per_order: {MAX_NOTIONAL_USD}
-    max_total_margin_pct: {MAX_MARGIN_SHARE}
+    max_open_positions: {CAPS["max_open_positions"]}
+    max_notional_usd_per_order: {CAPS["max_notional_usd_per_order"]}
+    max_total_margin_pct: {CAPS["max_total_margin_pct"]}
     smart_exit_adx_exhaustion_lt: 0
+  risk:
+    max_total_notional_usd: {CAPS["max_total_notional_usd"]}
+    max_symbol_notional_usd: {CAPS["max_symbol_notional_usd"]}
+    max_side_notional_usd: {CAPS["max_side_notional_usd"]}
+    max_account_leverage: {CAPS["max_account_leverage"]}
+    max_entry_orders_per_minute: {CAPS["max_entry_orders_per_minute"]}
+    max_entry_orders_per_minute_per_symbol: {CAPS["max_entry_orders_per_minute_per_symbol"]}
+    notional_window_s: {CAPS["notional_window_s"]}
+    max_notional_per_window_usd: {CAPS["max_notional_per_window_usd"]}
 """
 ALLOCATIONS = ("0.03", "0.05", "0.02", "0.04")
 

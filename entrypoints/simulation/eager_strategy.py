@@ -14,6 +14,11 @@ from domain.strategy_config import StrategyBook
 from ports.strategy import StrategyJob
 
 _ATR = 0.003
+_RUSH_MS = 180_000
+_RUSHES = 0.004
+_RUSH_SHARE = 0.5
+"""Of all spans of three minutes so many are a rush: then so many of all symbols want the same, candle after candle, and
+limits have something to refuse."""
 _FEATURES = {"adx": 42.0, "adx_slope": 1.0, "atr_slope": 0.1, "rsi": 50.0, "tp_mult": 3.0, "entry_adx_threshold": 20.0}
 
 
@@ -68,8 +73,18 @@ class EagerStrategy:
 
     def _opinion(self, symbol_id: int, open_ms: int) -> tuple[int, int]:
         assert self._universe is not None, "a strategy is configured first"
-        key = f"{self._seed} {self._universe.symbols[symbol_id]} {open_ms}"
-        dice = hashlib.blake2b(key.encode(), digest_size=8).digest()
-        if int.from_bytes(dice[:4], "big") / 2**32 >= self._share:
+        rush = _dice(f"{self._seed} rush {open_ms // _RUSH_MS}")
+        rushes = self._share > 0 and _share_of(rush) < _RUSHES
+        dice = _dice(f"{self._seed} {self._universe.symbols[symbol_id]} {open_ms}")
+        if _share_of(dice) >= (_RUSH_SHARE if rushes else self._share):
             return 0, 0
-        return (1 if dice[4] & 1 else -1), int(list(Confidence)[dice[5] % len(Confidence)])
+        side = (rush if rushes else dice)[4]
+        return (1 if side & 1 else -1), int(list(Confidence)[dice[5] % len(Confidence)])
+
+
+def _dice(key: str) -> bytes:
+    return hashlib.blake2b(key.encode(), digest_size=8).digest()
+
+
+def _share_of(dice: bytes) -> float:
+    return int.from_bytes(dice[:4], "big") / 2**32

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from domain.operator import OperatorVerb
 from entrypoints.simulation import weather
 from entrypoints.simulation.life import CrashPoint
 
@@ -55,6 +56,15 @@ class Target(Protocol):
 
     def reload(self, kind: str) -> None: ...
 
+    def operator_asks(self, kind: str, verb: OperatorVerb, *, of_one: bool = False) -> None:
+        """The operator asks the daemon for something, about one position or about all."""
+
+    def kill_beside_entry(self, kind: str, verb: OperatorVerb) -> None:
+        """Likewise, at the moment at which an entry is about to leave."""
+
+    def adopt_by_hand(self, kind: str) -> None:
+        """Somebody trades by hand, and gives the daemon what they hold."""
+
     def any_coin(self) -> str: ...
 
     @property
@@ -85,6 +95,10 @@ def _weather(name: str, most: int, amount: Callable[[random.Random], int] = lamb
 
 def _crash(point: CrashPoint, most: int) -> FaultKind:
     return FaultKind(point.value, most, lambda target: target.crash(point))
+
+
+def _operator(name: str, most: int, verb: OperatorVerb, share: float, *, of_one: bool = False) -> FaultKind:
+    return FaultKind(name, most, lambda target: target.operator_asks(name, verb, of_one=of_one), share)
 
 
 def _on(match: Mapping[str, object], fault: str, times: int = 1, **parameters: object) -> Rule:
@@ -260,6 +274,23 @@ KINDS: tuple[FaultKind, ...] = (
     FaultKind("L01 asked to stop", 2, lambda t: t.stop("L01 asked to stop")),
     FaultKind("B16 slow disk", 3, lambda t: t.stall_disk("B16 slow disk", t.chance.choice((400, 2_500, 7_000)))),
     FaultKind("K09 config changed", 2, lambda t: t.reload("K09 config changed")),
+    # L07: the operator
+    _operator("L07 entries paused", 2, OperatorVerb.PAUSE, 0.3),
+    _operator("L07 killed softly", 1, OperatorVerb.KILL_SOFT, 0.25),
+    _operator("L07 killed hard", 1, OperatorVerb.KILL_HARD, 0.25),
+    _operator("L07 everything flattened", 1, OperatorVerb.FLATTEN, 0.2),
+    _operator("L07 one position flattened", 2, OperatorVerb.FLATTEN, 0.3, of_one=True),
+    _operator("L07 exit forced", 2, OperatorVerb.FORCE_EXIT, 0.3, of_one=True),
+    _operator("L07 orders canceled", 2, OperatorVerb.CANCEL_ORDERS, 0.3),
+    FaultKind("L07 position adopted", 2, lambda t: t.adopt_by_hand("L07 position adopted"), 0.3),
+    FaultKind(
+        "L07 killed beside an entry",
+        2,
+        lambda t: t.kill_beside_entry(
+            "L07 killed beside an entry", t.chance.choice((OperatorVerb.KILL_SOFT, OperatorVerb.KILL_HARD))
+        ),
+        0.2,
+    ),
 )
 NAMES = tuple(kind.name for kind in KINDS)
 VISIBLE_LATE = "F20 orders seen late"

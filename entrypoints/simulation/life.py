@@ -27,7 +27,9 @@ from adapters.hyperliquid.watch import look_at_clock
 from adapters.logged_alerts import LoggedAlerts
 from adapters.sqlite.ledger import LedgerIdentity, SqliteLedger
 from config.settings import Settings
-from domain.facts import LedgerFact
+from domain.events import OperatorSpoke
+from domain.facts import IntentRecorded, LedgerFact
+from domain.risk import RiskState
 from entrypoints.container import DaemonContainer, DaemonParts, account_name
 from entrypoints.pauses import Pauses
 from entrypoints.simulation.daemon_settings import SYMBOLS, URL, configuration_in
@@ -65,10 +67,15 @@ class Plug:
     seed: int
     bbo: bool
     entries_per_candle: float
+    true_ms: Callable[[], int]
     symbols: tuple[str, ...] = SYMBOLS
     timer_s: float = TIMER_S
     sessions: Path | None = None
     """Where each life is recorded as a session."""
+    on_turn: Callable[[RiskState], None] = lambda _: None
+    """Hears what the daemon holds to, after every turn of its loop."""
+    on_entry_written: Callable[[], None] = lambda: None
+    """After the commit of an entry, before anything of it leaves."""
 
 
 class Life:
@@ -77,6 +84,8 @@ class Life:
         self.parts: DaemonParts | None = None
         self.is_dead = False
         self.asked_to_stop_ms: int | None = None
+        self.ready_ms: int | None = None
+        """When it had recovered, in true time."""
         self.over = asyncio.Event()
         """Its main task has ended, or it is dead."""
         self.error: BaseException | None = None
@@ -127,6 +136,13 @@ class Life:
         self.asked_to_stop_ms = now_ms
         self._stop.set()
 
+    def hear(self, spoken: OperatorSpoke) -> bool:
+        """Put a request into its inbox, as its control socket does; False while it does not listen."""
+        if self.parts is None or self.ready_ms is None or self.is_dead or self._stop.is_set():
+            return False
+        self.parts.supervisor.inbox.put(spoken)
+        return True
+
     def stall_disk(self, for_ms: int) -> None:
         self._writer.stall_ms = for_ms
 
@@ -167,13 +183,21 @@ class Life:
         container.pauses.override(providers.Object(replace(PAUSES, timer_s=plug.timer_s)))
         container.strategy.override(providers.Object(EagerStrategy(plug.seed, plug.entries_per_candle)))
         container.worker.override(providers.Object(None))
+        container.control.override(providers.Object({}))  # sockets and files are looked at in real time
         container.session.override(providers.Object(f"life-{self.number:03d}"))
         container.decisions.override(providers.Object(TappedDecisions(self._listener)))
         container.committer.add_kwargs(writer=self._writer)
         self.parts = container.parts()
-        await self.parts.supervisor.run(self._stop)
+        await self.parts.supervisor.run(self._stop, self._turned)
         await self.parts.close()
         self.parts = None
+
+    def _turned(self) -> None:
+        if self.is_dead or self.parts is None:
+            return
+        if self.ready_ms is None:
+            self.ready_ms = self._plug.true_ms()
+        self._plug.on_turn(self.parts.engine.guard.state)
 
     def _open_ledger(self, settings: Settings) -> TappedLedger:
         identity = LedgerIdentity(settings.mode.value, settings.network.value, account_name(settings))
@@ -217,6 +241,8 @@ class Life:
         return self._reached(CrashPoint.BEFORE_COMMIT)
 
     def _after_commit(self, facts: Sequence[LedgerFact]) -> bool:
+        if any(isinstance(fact, IntentRecorded) and fact.intent.key.action.increases_exposure for fact in facts):
+            self._plug.on_entry_written()
         return self._reached(CrashPoint.AFTER_COMMIT)
 
     def _sent(self) -> None:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from adapters.hyperliquid.transport import BrokenError, HttpReply, NotSentError, SocketClosedError
+from adapters.hyperliquid.transport import Bar, BrokenError, HttpReply, NotSentError, SocketClosedError
 from adapters.sim.venue.outputs import Frame, HttpAnswer, HttpCut, Output, SocketDropped, SocketRefused
 from entrypoints.simulation import weather
 from entrypoints.simulation.venue_host import VenueHost
@@ -232,7 +232,11 @@ class VirtualHttp:
         self._network = network
         self._wire = wire
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: Bar | None = None
+    ) -> HttpReply:
+        if bar is not None and (reason := bar()):
+            raise NotSentError(reason)
         return await self._network.post(self._wire, path, body, timeout_s)
 
     async def close(self) -> None: ...

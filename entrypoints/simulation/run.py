@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 from adapters.hyperliquid.keys import AgentKey
@@ -23,6 +24,8 @@ from adapters.sim.venue.log import Row
 from adapters.sim.venue.settings import Cadence, VenueSettings
 from adapters.sim.venue.venue import Venue
 from domain.field_rules import SecretText
+from domain.operator import OperatorVerb
+from domain.risk import RiskState
 from entrypoints.exit_codes import ExitCode, exit_code_of
 from entrypoints.simulation import daemon_settings, fault_kinds
 from entrypoints.simulation.fault_kinds import Rule
@@ -33,6 +36,7 @@ from entrypoints.simulation.network import Network
 from entrypoints.simulation.oracle.oracle import Oracle
 from entrypoints.simulation.oracle.verdicts import Violation
 from entrypoints.simulation.scripted_path import STEP_MS, ScriptedPath
+from entrypoints.simulation.simulated_operator import MANNERS, Manner, SimulatedOperator
 from entrypoints.simulation.swarm import swarm
 from entrypoints.simulation.venue_host import VenueHost
 from entrypoints.simulation.venue_log import OracleLog
@@ -42,19 +46,21 @@ START_MS = 1_767_578_400_000
 MINUTE_MS = 60_000
 CALM_MINUTES = 12
 """After the storm: to come back, to resolve, to be looked at."""
+QUIET_MS = 20_000
+"""After a full minute: what its candle and its quotes have led to has happened, and the next have not come."""
 START_USD = Decimal(10_000)
 ENTRIES_PER_CANDLE = 0.0022
 STOP_LIMIT_MS = 10_000
 BACK_MS = 90_000
 """So soon after the storm the daemon is connected again."""
 LATER_MS = 180_000
+READY_MS = 30_000
+"""So soon after a life is ready every position in its care has its stop, and HALT_MS after a kill nothing is held."""
+HALT_MS = 60_000
+NEXT_LOOK_MS = 70_000
+"""A venue whose queries lag may tell a daemon that starts of orders that are gone: it learns it when it looks next."""
 FOREIGN_TICKET = 1_000_000_000
 KEY = SecretText("11" * 32)
-CAPS = {
-    "max_open_positions": Decimal(daemon_settings.MAX_OPEN_POSITIONS),
-    "max_notional_usd_per_order": Decimal(daemon_settings.MAX_NOTIONAL_USD),
-    "max_total_margin_pct": Decimal(daemon_settings.MAX_MARGIN_SHARE),
-}
 
 
 @dataclass(slots=True)
@@ -71,6 +77,10 @@ class SeedReport:
     cpu_s: float
     ends: Counter[str] = field(default_factory=Counter)
     """How lives ended."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """How often caps alone kept an entry from being made, by cap."""
+    lapses: int = 0
+    """Of protection, on record."""
 
 
 def live_through(
@@ -142,13 +152,19 @@ class _Run:
     def user(self) -> str:
         return self._key.address.lower()
 
+    @property
+    def life(self) -> Life | None:
+        return self._life
+
     async def live(self) -> SeedReport:
         self._build()
         for armed in swarm(self.seed, self._storm_ms, self.only, self.density):
             self._host.at(START_MS + armed.at_ms, armed.kind.strike, self)
         self._host.at(START_MS + self._storm_ms, self._calm_down)
         self._host.at(START_MS + self._storm_ms + BACK_MS, self._look_at_connection)
-        end_ms = START_MS + self._storm_ms + CALM_MINUTES * MINUTE_MS
+        self._host.at(START_MS + self._storm_ms + BACK_MS, self._look_when_ready)
+        self._host.at(START_MS + self._storm_ms + 2 * BACK_MS, self._act_in_calm)
+        end_ms = START_MS + self._storm_ms + CALM_MINUTES * MINUTE_MS + QUIET_MS
         self._host.told()
         await self._keep_alive(end_ms)
         self._oracle.at_the_end(self.folder / "rebuilt.sqlite")
@@ -164,12 +180,15 @@ class _Run:
             self._log.digest(),
             0.0,
             self._ends,
+            self._oracle.caps.refused,
+            self._oracle.protection.lapses,
         )
 
     def _build(self) -> None:
         loop = asyncio.get_running_loop()
         traits = random.Random(f"{self.seed} traits")
         lag_ms = traits.choice((0, 0, 0, 700, 4_000))
+        self._lags = lag_ms > 0
         if lag_ms:
             self.firings[fault_kinds.VISIBLE_LATE] += 1
         cadence = Cadence(quotes=STEP_MS, mark=STEP_MS, all_mids=STEP_MS, candle=STEP_MS)
@@ -181,9 +200,10 @@ class _Run:
             self.user,
             self.folder / "ledger.sqlite",
             [each.size_decimals for each in path.instruments()],
-            CAPS,
+            daemon_settings.CAPS,
             self._clock.now_ms,
             lambda: START_MS + round(loop.time() * 1000),
+            lambda: self.venue.exchange.marks,
         )
         self.venue = Venue(path, settings, START_MS, self.seed, self._log)
         self.venue.fund_account(self._key.address, START_USD)
@@ -191,8 +211,12 @@ class _Run:
         self._network = Network(self._host, Weather(random.Random(f"{self.seed} weather")), self._oracle, loop)
         bbo = traits.random() < 0.3
         entries = ENTRIES_PER_CANDLE * self.density
-        self._plug = Plug(self.folder, self._network, self._clock, self._key, self.seed, bbo, entries)
+        self._operator = SimulatedOperator(self, self._host, self._oracle, random.Random(f"{self.seed} operator"))
+        self._plug = Plug(
+            self.folder, self._network, self._clock, self._key, self.seed, bbo, entries, lambda: self._host.now_ms
+        )
         self._plug.timer_s, self._plug.sessions = self.timer_s, self.sessions
+        self._plug.on_turn, self._plug.on_entry_written = self._turned, self._operator.entry_written
         self._head = ""
         daemon_settings.write_overrides(self.folder, 0)
 
@@ -267,6 +291,33 @@ class _Run:
         missing = "no daemon runs" if life is None else life.not_connected
         text = f"{BACK_MS} ms after the faults it is not connected again: {missing}"
         self._oracle.court.require(not missing, "I-28", text)
+
+    def _act_in_calm(self) -> None:
+        """Once all is quiet, what takes a minute can be told apart from what waits for ever."""
+        act = random.Random(f"{self.seed} calm").choice(("", "", "halt", "naked restart"))
+        if act == "halt":
+            self._operator.ask(OperatorVerb.KILL_HARD)
+            self._host.at(self._host.now_ms + HALT_MS + READY_MS, self._look_when_ready)
+        elif act == "naked restart" and self._life is not None:
+            self._life.will_die(CrashPoint.ANYWHERE, self._died)
+            self.act("G26 orders canceled by hand", "cancel_all", {"user": self.user})
+            self._host.at(self._host.now_ms + READY_MS, self._look_when_ready)
+
+    def _look_when_ready(self) -> None:
+        """I-29, I-26: a while after a life is ready, with nothing in its way."""
+        ready_ms = None if self._life is None else self._life.ready_ms
+        wait_ms = READY_MS + (NEXT_LOOK_MS if self._lags else 0)
+        early_ms = 1_000 if ready_ms is None else ready_ms + wait_ms - self._host.now_ms
+        if early_ms > 0:
+            self._host.at(self._host.now_ms + early_ms, self._look_when_ready)
+            return
+        self._host.live()
+        self._oracle.in_safety(self.venue)
+        self._host.told()
+
+    def _turned(self, state: RiskState) -> None:
+        self._oracle.goes_by(state)
+        self._operator.notice(state)
 
     def _look_and_stop(self) -> None:
         self._host.live()
@@ -391,12 +442,38 @@ class _Run:
         path = daemon_settings.write_overrides(self.folder, self._versions)
         os.utime(path, ns=(self._versions, self._versions))
 
+    # ── what the operator does ───────────────────────────────────────────────────────────────
+
+    def operator_asks(self, kind: str, verb: OperatorVerb, *, of_one: bool = False) -> None:
+        manner = self.chance.choice(MANNERS)
+        held = sorted(self._oracle.image.held)
+        if of_one and not held:
+            self._again_later(self.operator_asks, kind, verb, of_one=True)
+            return
+        symbol = self.chance.choice(held) if of_one else None
+        if manner is Manner.NETWORK_DOWN:
+            self.cut_network(self.chance.choice((4_000, 30_000, 150_000)))
+        for _ in range(2 if manner is Manner.TWICE else 1):
+            self._operator.ask(verb, symbol)
+        if manner is Manner.CRASH:
+            self.crash(self.chance.choice((CrashPoint.BEFORE_COMMIT, CrashPoint.AFTER_COMMIT, CrashPoint.REQUEST_LEFT)))
+        self.firings[kind] += 1
+
+    def kill_beside_entry(self, kind: str, verb: OperatorVerb) -> None:
+        self._operator.ask_beside_entry(verb)
+        self.firings[kind] += 1
+
+    def adopt_by_hand(self, kind: str) -> None:
+        self.trade_by_hand("G10 trade by hand", closing=False)
+        self._host.at(self._host.now_ms + READY_MS, self._operator.ask, OperatorVerb.ADOPT)
+        self.firings[kind] += 1
+
     def any_coin(self) -> str:
         return self.chance.choice(daemon_settings.SYMBOLS)
 
-    def _again_later(self, act: Callable[..., None], *arguments: object) -> None:
+    def _again_later(self, act: Callable[..., None], *arguments: object, **named: object) -> None:
         if not self._is_calm:
-            self._host.at(self._host.now_ms + LATER_MS, act, *arguments)
+            self._host.at(self._host.now_ms + LATER_MS, partial(act, *arguments, **named))
 
     def _clock_is_set_right(self) -> None:
         self._clock.system_off_ms = 0

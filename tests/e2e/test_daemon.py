@@ -146,7 +146,7 @@ def test_another_seed_on_the_same_account_is_refused_with_5(tmp_path: Path) -> N
         ({"AI_QUANT_MODE": "papper"}, 3, "AI_QUANT_MODE"),
         ({"AI_QUANT_MODE": "live"}, 5, "AI_QUANT_LIVE_ENABLE=1"),
         ({"AI_QUANT_MODE": "live", "AI_QUANT_LIVE_ENABLE": "1"}, 5, "AI_QUANT_LIVE_CONFIRM"),
-        ({**REAL_MONEY, "AI_QUANT_NETWORK": "mainnet"}, 5, "live on mainnet is closed"),
+        ({**REAL_MONEY, "AI_QUANT_NETWORK": "mainnet"}, 3, "AI_QUANT_ACCOUNT_ADDRESS"),
         ({**REAL_MONEY, "AI_QUANT_NETWORK": "testnet"}, 3, "AI_QUANT_ACCOUNT_ADDRESS"),
         ({**REAL_MONEY, "AI_QUANT_NETWORK": "testnet", "AI_QUANT_ACCOUNT_ADDRESS": "0x" + 40 * "a"}, 3, "no agent key"),
         ({"AI_QUANT_MODE": "dry_live"}, 3, "AI_QUANT_ACCOUNT_ADDRESS"),

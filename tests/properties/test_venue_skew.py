@@ -67,7 +67,9 @@ class Venue:
     def skew_ms(self) -> int:
         return -self._clock.set_by_ms
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: object = None
+    ) -> HttpReply:
         request = json.loads(body)
         if self.set_first:
             self._set_clock()

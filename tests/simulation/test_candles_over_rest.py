@@ -86,7 +86,9 @@ class RestVenue:
         self._closed: dict[tuple[str, int], str] = {}
         self.asked: Counter[str] = Counter()
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: object = None
+    ) -> HttpReply:
         request = json.loads(body)
         self.asked[request["type"]] += 1
         await asyncio.sleep(self._chance.uniform(0.02, 0.3))

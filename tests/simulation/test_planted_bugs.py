@@ -26,21 +26,26 @@ from adapters.sqlite.ledger import SqliteLedger
 from adapters.sqlite.projections import Projections
 from application.committer import Committer
 from application.effect_runner import EffectRunner
+from application.flattening import Flattening
+from application.inbox import Inbox
 from application.live_oms import LiveOms
 from application.protection import Protection
+from application.protection_watch import ProtectionWatch
 from application.risk_guard import RiskGuard
 from application.supervisor import Supervisor
 from application.unknown_orders import UnknownOrders
 from application.venue_clock import VenueClock
 from domain.effects import SubmitOrder
-from domain.events import FillArrived, OrderOutcome
+from domain.events import FillArrived, OperatorSpoke, OrderOutcome
 from domain.fact_text import chained
 from domain.facts import PositionChanged
 from domain.fills import Fill, FillMatch, MatchedVia, match_fill
-from domain.intents import OrderRequest
+from domain.intents import Action, OrderRequest
 from domain.orders import Accepted, Rejected, RejectReason, Unknown
+from domain.risk import Latch
 from entrypoints.simulation.fault_kinds import NAMES
 from entrypoints.simulation.life import CrashPoint
+from entrypoints.simulation.oracle.cap_checks import CAPS_BY_GATE
 from entrypoints.simulation.run import live_through
 
 Patch = pytest.MonkeyPatch
@@ -49,6 +54,8 @@ LOST_ANSWERS = tuple(name for name in NAMES if name[:3] in ("F01", "F02", "F03",
 LATE = tuple(name for name in NAMES if name.startswith("F03"))
 CRASHES = tuple(point.value for point in CrashPoint)
 FRAMES = ("E11 account frame dropped", "E05 disconnect", "E13 frame cut off")
+OPERATOR = tuple(name for name in NAMES if name.startswith("L07"))
+STOPS_LOST = ("G26 orders canceled by hand", *LOST_ANSWERS)
 BY_HAND = tuple(name for name in NAMES if name.startswith(("G10", "G24")))
 NOTHING: tuple[str, ...] = ()
 MOST_SEEDS = 12
@@ -207,6 +214,114 @@ def limits_are_not_asked(patch: Patch) -> None:
     patch.setattr(RiskGuard, "gates", lambda self, *given: [])
 
 
+def a_cap_ignores_unknown_orders(patch: Patch) -> None:
+    """Whatever nobody knows the fate of is taken for nothing."""
+    exposure = RiskGuard._exposure
+
+    class Settled:
+        def __init__(self, oms: LiveOms) -> None:
+            self._oms = oms
+
+        def all_live_orders(self) -> list[Any]:
+            return [each for each in self._oms.all_live_orders() if not each.order.in_flight]
+
+    def careless(self: Any, *given: Any) -> Any:
+        oms, self._oms = self._oms, Settled(self._oms)
+        try:
+            return exposure(self, *given)
+        finally:
+            self._oms = oms
+
+    patch.setattr(RiskGuard, "_exposure", careless)
+
+
+def rates_are_forgotten_by_a_restart(patch: Patch) -> None:
+    load = SqliteLedger.load
+    patch.setattr(SqliteLedger, "load", lambda self: dataclasses.replace(load(self), recent_entries=()))
+
+
+def one_cap_is_not_asked(name: str) -> Callable[[Patch], None]:
+    def plant(patch: Patch) -> None:
+        gates = RiskGuard.gates
+        patch.setattr(
+            RiskGuard, "gates", lambda self, *given: [each for each in gates(self, *given) if each.name != name]
+        )
+
+    plant.__name__ = f"{name}_is_not_asked"
+    return plant
+
+
+# ── the latch ────────────────────────────────────────────────────────────────────────────────
+
+
+def entries_leave_after_the_latch_is_shut(patch: Patch) -> None:
+    """What was decided before goes its way: neither the supervisor nor the gateway asks again."""
+    patch.setattr(RiskGuard, "bars_entries", lambda self: "")
+
+
+def the_latch_is_forgotten_by_a_restart(patch: Patch) -> None:
+    restore = RiskGuard.restore
+
+    def forgetful(self: RiskGuard, state: Any) -> None:
+        open_again = dataclasses.replace(state.risk, latch=Latch.OPEN, latch_why="", paused="")
+        restore(self, dataclasses.replace(state, risk=open_again))
+
+    patch.setattr(RiskGuard, "restore", forgetful)
+
+
+def a_pause_is_in_memory_only(patch: Patch) -> None:
+    def pause(self: Any, step: Any, reason: str) -> None:
+        self.state = dataclasses.replace(self.state, paused=reason)
+
+    patch.setattr(RiskGuard, "pause", pause)
+
+
+def nobody_closes_after_a_kill(patch: Patch) -> None:
+    patch.setattr(Flattening, "work", lambda self, *given: None)
+
+
+def closing_is_forgotten_by_a_restart(patch: Patch) -> None:
+    """Only the life that was asked closes anything."""
+    work = Flattening.work
+
+    def forgetful(self: Any, *given: Any) -> None:
+        if self._ways:
+            work(self, *given)
+
+    patch.setattr(Flattening, "work", forgetful)
+
+
+def closing_turns_the_position_over(patch: Patch) -> None:
+    """It sends twice the size, as an order that may open."""
+    place = LiveOms.place
+
+    def reckless(self: LiveOms, step: Any, wish: Any) -> Any:
+        if wish.reason == "flatten":
+            wish = dataclasses.replace(wish, action=Action.OPEN, size=wish.size * 2)
+        return place(self, step, wish)
+
+    patch.setattr(LiveOms, "place", reckless)
+
+
+def an_operator_is_not_heard(patch: Patch) -> None:
+    put = Inbox.put
+    patch.setattr(Inbox, "put", lambda self, event: None if isinstance(event, OperatorSpoke) else put(self, event))
+
+
+def a_stop_keeps_its_size(patch: Patch) -> None:
+    """The position grows or shrinks, and nobody looks."""
+    stands = Protection._stands
+
+    def easy(self: Any, step: Any, symbol: str, level: Any, resting: Any, tolerance: float) -> bool:
+        return bool(resting) or stands(self, step, symbol, level, resting, tolerance)
+
+    patch.setattr(Protection, "_stands", easy)
+
+
+def nobody_looks_whether_stops_live(patch: Patch) -> None:
+    patch.setattr(ProtectionWatch, "look", lambda self, *given: [])
+
+
 def no_stop_is_placed(patch: Patch) -> None:
     patch.setattr(Protection, "follow", lambda self, *given, **more: None)
 
@@ -351,7 +466,19 @@ PLANTED = (
     Planted(exits_are_not_reduce_only, ("I-27",), always=True),
     Planted(another_action_is_signed, ("I-02",), always=True),
     Planted(prices_off_the_tick, ("I-06",), always=True),
-    Planted(limits_are_not_asked, ("I-07",), density=80.0),
+    Planted(limits_are_not_asked, ("I-07",), always=True),
+    Planted(a_cap_ignores_unknown_orders, ("I-07",), LOST_ANSWERS),
+    Planted(rates_are_forgotten_by_a_restart, ("I-07",), CRASHES),
+    *(Planted(one_cap_is_not_asked(name), ("I-07",)) for name in CAPS_BY_GATE if name != "margin_cap"),
+    Planted(entries_leave_after_the_latch_is_shut, ("I-26",), OPERATOR, always=True),
+    Planted(the_latch_is_forgotten_by_a_restart, ("I-26",), (*OPERATOR, *CRASHES), always=True),
+    Planted(a_pause_is_in_memory_only, ("I-26",), OPERATOR),
+    Planted(nobody_closes_after_a_kill, ("I-26",), OPERATOR, always=True),
+    Planted(closing_is_forgotten_by_a_restart, ("I-26",), (*OPERATOR, *CRASHES)),
+    Planted(closing_turns_the_position_over, ("I-26", "I-27"), OPERATOR, always=True),
+    Planted(an_operator_is_not_heard, ("I-26",), OPERATOR),
+    Planted(a_stop_keeps_its_size, ("I-29",), always=True),
+    Planted(nobody_looks_whether_stops_live, ("I-29",), (*BY_HAND, *STOPS_LOST)),
     Planted(no_stop_is_placed, ("I-29",), always=True),
     Planted(fills_are_known_by_size_and_price, ("I-10",)),
     Planted(a_fill_moves_no_position, ("I-11", "I-27"), always=True),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,6 @@ from adapters.alerts.throttle import HOUR_MS, SUMMARY_LINES, WINDOWS, AlertLimit
 from adapters.alerts.throttled import OLD_MS, TEXT_CHARS, ThrottledAlerts
 from adapters.alerts.waiting_line import PAUSES_MS
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 WINDOW_MS = 900_000
 PATIENCE_S = 20.0
 ADDRESS = "0x1234" + "9" * 32 + "abcd"
@@ -437,10 +435,3 @@ def test_a_code_has_one_severity_and_an_unknown_one_is_a_warning() -> None:
     assert severity_of("venue_stepped_in") is Severity.CRITICAL
     assert severity_of("feed_well") is Severity.NEWS
     assert severity_of("never_heard_of") is Severity.WARNING
-
-
-def test_the_operations_page_has_the_table_of_severities() -> None:
-    page = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
-    rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| ")}
-    for word, codes in (("critical", CRITICAL_CODES), ("news", NEWS_CODES)):
-        assert set(rows[word].split("`")[1::2]) == codes

@@ -64,16 +64,34 @@ def seen(df, symbol, btc_bullish, config):
 def environment(df, symbol, btc_bullish, config):
     hidden = [name for name in os.environ if name.startswith(("AI_QUANT_", "HL_"))]
     fixed = os.environ["PYTHONHASHSEED"] == "0"
-    return "NEUTRAL", "low", {"ATR": float(len(hidden)), "ADX": float(fixed), "tp_mult": float(os.getpid())}
+    return "NEUTRAL", "low", {"ATR": float(len(hidden)), "ADX": float(fixed), "EMA_fast": float(os.getpid())}
 
 def forever(df, symbol, btc_bullish, config):
     if symbol == "SLOW":
         while True:
             pass
-    return "BUY", "low", {"tp_mult": float(os.getpid())}
+    return "BUY", "low", {"EMA_fast": float(os.getpid())}
+
+def all_slow(df, symbol, btc_bullish, config):
+    time.sleep(60)
 
 def dies(df, symbol, btc_bullish, config):
-    os._exit(7)
+    if symbol.startswith("DIES"):
+        os._exit(7)
+    return "BUY", "low", None
+
+def forges(df, symbol, btc_bullish, config):
+    if symbol == "FORGES":
+        import gc, io, json, struct
+        is_file = lambda each: isinstance(each, io.BufferedWriter) and isinstance(each.name, int) and each.name > 2
+        pipe = next(each for each in gc.get_objects() if is_file(each))
+        body = json.dumps({"job_no": 1, "symbol": symbol, "answer": {"signal": True, "confidence": 2}}).encode()
+        pipe.write(struct.pack(">Q", len(body)) + body)
+        pipe.flush()
+    return "BUY", "low", None
+
+def many_gates(df, symbol, btc_bullish, config):
+    return "BUY", "low", {"audit": {"gates": {f"{symbol} {number}": False for number in range(40)}}}
 
 def three_arguments(df, symbol, config):
     return "NEUTRAL", "low", None
@@ -441,16 +459,39 @@ def test_no_variable_of_the_daemon_reaches_a_users_code(
     assert feature(said, 0, "adx") == 1.0
 
 
-def test_an_overrun_stops_the_process_and_the_next_job_gets_a_new_one(
-    worker_for: WorkerMaker,
-) -> None:
-    worker = worker_for("forever", deadline_s=2.0)
-    first = int(feature(worker.run_sync(job_for("A")), 0, "tp_mult"))
-    with pytest.raises(StrategyFailed, match="deadline of 2 s"):
-        worker.run_sync(job_for("A", "SLOW"))
+def test_who_does_not_come_to_an_end_costs_the_others_nothing(worker_for: WorkerMaker) -> None:
+    worker = worker_for("forever", deadline_s=8.0)
+    first = int(feature(worker.run_sync(job_for("A")), 0, "ema_fast"))
+    began_s = time.monotonic()
+    said = worker.run_sync(job_for("A", "SLOW", "B", "C"))
+    assert time.monotonic() - began_s < 8.5
+    assert said.failures == {1: "it overran its deadline of 4 s"} or "overran its deadline of 3." in said.failures[1]
+    assert said.signal.tolist() == [1, 0, 1, 1]
     assert_gone(first)
-    second = int(feature(worker.run_sync(job_for("A")), 0, "tp_mult"))
-    assert second != first
+    assert int(feature(said, 2, "ema_fast")) == int(feature(said, 3, "ema_fast")) != first
+
+
+def test_who_overran_is_asked_last_and_briefly_from_then_on(worker_for: WorkerMaker) -> None:
+    worker = worker_for("forever", deadline_s=4.0)
+    worker.run_sync(job_for("SLOW", "A"))
+    worker.start()
+    began_s = time.monotonic()
+    said = worker.run_sync(job_for("SLOW", "A", "B"))
+    assert said.failures == {0: "it overran its deadline of 0.4 s"}
+    assert said.signal.tolist() == [0, 1, 1]
+    assert time.monotonic() - began_s < 3.0
+
+
+def test_a_batch_ends_in_time_and_everybody_left_is_told_why(worker_for: WorkerMaker) -> None:
+    worker = worker_for("all_slow", deadline_s=2.0)
+    worker.start()
+    began_s = time.monotonic()
+    said = worker.run_sync(job_for("A", "B", "C", "D", "E", "F", "G", "H"))
+    assert time.monotonic() - began_s < 3.0
+    assert not said.signal.any()
+    assert list(said.failures) == list(range(8))
+    assert "overran its deadline of 1 s" in said.failures[0] or "0.9" in said.failures[0]
+    assert "before its turn" in said.failures[7] or "did not start" in said.failures[7]
 
 
 def test_a_worker_ends_with_its_parent_even_out_of_an_endless_loop(module: str) -> None:
@@ -467,14 +508,40 @@ def test_a_worker_ends_with_its_parent_even_out_of_an_endless_loop(module: str) 
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_a_process_that_dies_fails_its_job_only(worker_for: WorkerMaker) -> None:
-    with pytest.raises(StrategyFailed, match="status 7"):
-        worker_for("dies").run_sync(job_for("A"))
+def test_a_process_that_dies_fails_the_symbol_that_it_was_at(worker_for: WorkerMaker) -> None:
+    worker = worker_for("dies")
+    said = worker.run_sync(job_for("A", "DIES", "B"))
+    assert said.failures == {1: "its process ended with status 7"}
+    assert said.signal.tolist() == [1, 0, 1]
+
+
+def test_a_batch_uses_up_a_few_processes_at_most(worker_for: WorkerMaker) -> None:
+    worker = worker_for("dies")
+    said = worker.run_sync(job_for("DIES", "DIES2", "DIES3", "DIES4", "A", "B"))
+    assert [said.failures[place] for place in range(4)] == ["its process ended with status 7"] * 4
+    assert said.failures[4] == said.failures[5] == "the strategy's process was lost 4 times over this batch"
+    said = worker.run_sync(job_for("DIES", "DIES2", "DIES3", "DIES4", "A", "B"))
+    assert said.signal.tolist() == [0, 0, 0, 0, 1, 1]  # who died is asked last from now on
+
+
+def test_a_process_that_says_something_else_is_not_believed(worker_for: WorkerMaker) -> None:
+    worker = worker_for("forges")
+    said = worker.run_sync(job_for("A", "FORGES", "B"))
+    assert list(said.failures) == [1]
+    assert "no signal" in said.failures[1]
+    assert said.signal.tolist() == [1, 0, 1]
+
+
+def test_names_of_gates_are_limited_over_a_batch_too(worker_for: WorkerMaker) -> None:
+    said = worker_for("many_gates").run_sync(job_for("A", "B", "C", "D", "E", "F"))
+    assert said.failures == {}
+    assert len(said.gate_names) == 101
+    assert said.signal.tolist() == [1] * 6
 
 
 def test_a_process_is_replaced_after_so_many_jobs(worker_for: WorkerMaker) -> None:
     worker = worker_for("environment", recycle_after_jobs=2)
-    pids = [int(feature(worker.run_sync(job_for("A")), 0, "tp_mult")) for _ in range(3)]
+    pids = [int(feature(worker.run_sync(job_for("A")), 0, "ema_fast")) for _ in range(3)]
     assert pids[0] == pids[1] != pids[2]
     assert_gone(pids[0])
 
@@ -488,7 +555,7 @@ def test_start_says_what_cannot_be_loaded(worker_for: WorkerMaker) -> None:
 
 async def test_closing_ends_the_process_and_is_idempotent(worker_for: WorkerMaker) -> None:
     worker = worker_for("environment")
-    pid = int(feature(await worker.run(job_for("A")), 0, "tp_mult"))
+    pid = int(feature(await worker.run(job_for("A")), 0, "ema_fast"))
     await worker.close()
     await worker.close()
     assert_gone(pid)

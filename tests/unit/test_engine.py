@@ -13,9 +13,9 @@ from application.candle_board import QUIET_WAIT_MS
 from application.engine import UnifiedEngine
 from application.engine_settings import EngineSettings
 from application.warm_up import HISTORY_AGAIN_MS
-from domain.candles import CandleBatch, Interval
+from domain.candles import Interval
 from domain.confidence import Confidence
-from domain.effects import Alert, CancelOrder, FetchCandles, RunStrategy, StoreCandles, SubmitOrder
+from domain.effects import Alert, CancelOrder, FetchCandles, StoreCandles, SubmitOrder
 from domain.events import (
     AccountSnapshot,
     CandlesClosed,
@@ -73,6 +73,7 @@ from tests.engine_builders import (
     updates_of,
     window_of,
 )
+from tests.job_strategy import JobStrategy, job_in
 
 
 def candle(number: int) -> int:
@@ -808,27 +809,8 @@ def test_an_open_is_not_reopened_the_other_way_by_a_reload() -> None:
 # ── strategies that run elsewhere ────────────────────────────────────────────────────────────
 
 
-class JobStrategy(ScriptedStrategy):
-    """Hands every batch out as a job, as a user's strategy does."""
-
-    def __init__(self, *symbols: str) -> None:
-        super().__init__(universe_of(*symbols))
-        self.jobs = 0
-
-    def advance(  # type: ignore[override]
-        self, batch: CandleBatch, decide: np.ndarray[tuple[int], np.dtype[np.bool_]], btc_bullish: bool | None
-    ) -> StrategyJob:
-        self.jobs += 1
-        return StrategyJob(self.jobs, batch, (), btc_bullish, manager_of().book)
-
-
 def answer_of(job: StrategyJob, opinion: Opinion) -> Analyses:
     return analyses_of(job.batch.ids, [opinion] * len(job.batch), job.batch.close.tolist())
-
-
-def job_in(step: Any) -> StrategyJob:
-    (effect,) = effects_of(RunStrategy, step)
-    return effect.job
 
 
 def test_a_job_is_decided_on_when_its_answer_comes() -> None:

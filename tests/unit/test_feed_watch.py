@@ -89,7 +89,9 @@ class Bench:
 
     # ── the venue, and who is told ───────────────────────────────────────────────────────────────
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: object = None
+    ) -> HttpReply:
         assert path == "/info" and json.loads(body) == {"type": "allMids"}
         if not self.asked_ms or self.asked_ms[-1] != self.passed_ms:
             self.asked_ms.append(self.passed_ms)

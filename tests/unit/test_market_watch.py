@@ -40,7 +40,9 @@ class Venue:
         """Types of requests, and dexes, that are not answered."""
         self.asked: list[tuple[str, str]] = []
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: object = None
+    ) -> HttpReply:
         request = json.loads(body)
         assert path == "/info", "a watch only reads"
         kind, dex = request["type"], request.get("dex", "")

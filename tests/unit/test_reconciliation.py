@@ -193,7 +193,7 @@ def test_cash_is_the_venue_s_word_and_a_row_above_rounding() -> None:
 def test_leverage_is_the_venue_s_word_and_a_row() -> None:
     bench = Bench()
     bench.hold()
-    bench.guard.note_entry("BTC", Decimal(3), T0)
+    bench.guard.note_entry("BTC", Decimal(3), T0, Decimal(0))
     bench.guard.set_leverage("BTC", Decimal(3))
     held = (HeldPosition("BTC", Decimal(100), 3),)
     bench.take(positions=(("BTC", Decimal(1)),), held=held)

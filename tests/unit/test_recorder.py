@@ -100,7 +100,9 @@ class Venue:
     def __init__(self, answer: HttpReply | Exception) -> None:
         self.answer = answer
 
-    async def post(self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False) -> HttpReply:
+    async def post(
+        self, path: str, body: bytes, timeout_s: float, *, urgent: bool = False, bar: object = None
+    ) -> HttpReply:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer

@@ -34,6 +34,14 @@ def test_the_last_rehearsal_is_kept_under_another_name(tmp_path: Path) -> None:
     assert "other.sqlite" in names
 
 
+def test_a_kill_file_stays_where_the_next_start_finds_it(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    make_files(settings)
+    settings.kill_switch_file.write_text("hard")
+    assert put_away_last_rehearsal(settings) is not None
+    assert settings.kill_switch_file.read_text() == "hard"
+
+
 @pytest.mark.parametrize(
     "more",
     [

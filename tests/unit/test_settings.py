@@ -188,7 +188,7 @@ def test_a_warning_never_shows_a_value() -> None:
 
 @pytest.mark.parametrize("text", ["1", "on", "halt"])
 def test_a_switch_that_nothing_obeys_any_more_stops_the_start(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError, match="HARD_KILL_SWITCH.*close_only ends entries, =halt closes everything"):
+    with pytest.raises(ConfigError, match=r"HARD_KILL_SWITCH.*close_only ends entries, =halt closes everything"):
         load(tmp_path, HARD_KILL_SWITCH=text)
 
 

@@ -6,9 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from domain.candles import FloatColumn
 from domain.signals import FEATURE_INDEX, NO_GATE, Analyses, FeatureRow, Signal, analyses_problem
 
 FEATURES = len(FeatureRow._fields)
+
+
+def features_of(**known: float) -> FloatColumn:
+    """Three symbols of which all is known; where nothing is said, 1, and closes of 100."""
+    features = np.full((FEATURES, 3), 1.0)
+    for name, value in {"close": 100.0, **known}.items():
+        features[FEATURE_INDEX[name]] = value
+    return features
 
 
 def answer(**changes: Any) -> Analyses:
@@ -18,7 +27,7 @@ def answer(**changes: Any) -> Analyses:
         signal=np.array([1, 0, 0], dtype=np.int8),
         confidence=np.array([2, 0, 0], dtype=np.int8),
         first_no=np.array([NO_GATE, 0, 1], dtype=np.int8),
-        features=np.arange(FEATURES * 3, dtype=np.float64).reshape(FEATURES, 3),
+        features=features_of(adx=30.0, tp_mult=4.0),
         gate_names=("trend", "volume"),
         gate_values=np.zeros((2, 3)),
         gate_thresholds=np.zeros((2, 3)),
@@ -69,8 +78,12 @@ def test_a_value_that_is_not_known_is_no_problem() -> None:
         ({"first_no": np.array([-1, -1, 1], dtype=np.int8)}, "a signal that a gate refused"),
         ({"first_no": np.array([-1, 0, 2], dtype=np.int8)}, "a gate that is not there"),
         ({"first_no": np.array([-1, -2, 1], dtype=np.int8)}, "a gate that is not there"),
-        ({"features": np.full((FEATURES, 3), np.inf)}, "infinite"),
-        ({"features": np.full((FEATURES, 3), -np.inf)}, "infinite"),
+        ({"features": np.full((FEATURES, 3), np.inf)}, "close is inf, outside 1e-12 to"),
+        ({"features": np.full((FEATURES, 3), -np.inf)}, "close is -inf, outside 1e-12 to"),
+        ({"features": features_of(atr=50.1)}, "atr is 50.1, more than half of the close 100"),
+        ({"features": features_of(atr=-0.1)}, "atr is -0.1, outside 0 to"),
+        ({"features": features_of(tp_mult=0.0)}, "tp_mult is 0, outside 0.1 to 100"),
+        ({"features": features_of(rsi=1e308)}, "rsi is 1e+308, outside 0 to 100"),
     ],
 )
 def test_what_breaks_the_contract_is_named(changes: dict[str, Any], problem: str) -> None:
@@ -79,7 +92,7 @@ def test_what_breaks_the_contract_is_named(changes: dict[str, Any], problem: str
 
 
 def test_the_features_of_a_symbol_are_its_column_as_plain_floats() -> None:
-    row = answer().feature_row(1)
+    row = answer(features=np.arange(FEATURES * 3, dtype=np.float64).reshape(FEATURES, 3)).feature_row(1)
     assert row == FeatureRow(*(float(3 * place + 1) for place in range(FEATURES)))
     assert type(row.close) is float
     assert row[FEATURE_INDEX["macd_hist"]] == row.macd_hist

@@ -175,3 +175,17 @@ def test_a_decision_keeps_the_book_it_started_with() -> None:
     offered(subject, text(THREE, 0), text(THREE, 1_000))
     assert before.for_symbol("BTC").trade.leverage_low == 2
     assert subject.book is not before
+
+
+def test_what_became_of_a_content_is_told_once_it_is_judged() -> None:
+    of = manager()
+    assert of.verdict_on(text(TWO, 0)) == ()
+    assert of.verdict_on(text(BROKEN, 0)) is None
+    offered(of, text(BROKEN, 100), text(BROKEN, 1_100))
+    (problem,) = of.verdict_on(text(BROKEN, 1_200)) or ()
+    assert "leverage_low" in str(problem)
+    assert of.verdict_on(text(TWO, 1_200)) == (), "still in force"
+    offered(of, text(THREE, 2_000), text(THREE, 3_000))
+    assert of.verdict_on(text(THREE, 3_000)) == ()
+    assert of.verdict_on(text(TWO, 3_000)) is None
+    assert of.verdict_on(text(BROKEN, 3_000)) is None

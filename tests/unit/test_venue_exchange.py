@@ -23,7 +23,7 @@ from adapters.sim.venue.exchange.orders import (
     Waiting,
 )
 from adapters.sim.venue.exchange.state import VAULT
-from adapters.sim.venue.settings import VenueSettings
+from adapters.sim.venue.settings import Limits, VenueSettings
 from domain.instruments import Instrument, MarginTier, single_tier
 from domain.intents import Side, Trigger, TriggerKind
 
@@ -38,8 +38,8 @@ COINS = (
 class Floor:
     """Two traders with 10,000 each, BTC at 100 and HYPE at 37.829."""
 
-    def __init__(self) -> None:
-        self.exchange = Exchange(COINS, VenueSettings(), 1_000)
+    def __init__(self, settings: VenueSettings | None = None) -> None:
+        self.exchange = Exchange(COINS, settings or VenueSettings(), 1_000)
         self.mark("BTC", "100")
         self.mark("HYPE", "37.829")
         self.ann = self.exchange.open_account("0xa", cash=Decimal(10_000))
@@ -420,6 +420,24 @@ def test_a_malformed_modify_leaves_the_old_order_alone(floor: Floor) -> None:
     assert old.oid in floor.bob.orders
     again = floor.exchange.modify(floor.bob, 7, spec(BUY, "99", "1"), TX)
     assert again == Refused("Cannot modify canceled or filled order asset=0")
+
+
+def test_from_a_thousand_open_orders_on_only_plain_orders_may_come_as_far_as_volume_allows() -> None:
+    floor = Floor(VenueSettings(limits=Limits(open_orders=3)))
+    floor.bob.volume = Decimal(10_000_000)
+    floor.one(floor.ann, spec(SELL, "100", "1"))
+    floor.one(floor.bob, spec(BUY, "100", "1"))
+    stop = trigger(TriggerKind.STOP_LOSS, SELL, "90", "80", "1")
+    for number in range(2):
+        assert isinstance(floor.one(floor.bob, spec(BUY, f"{90 - number}", "1")), Resting)
+    resting_stop = floor.one(floor.bob, stop)
+    assert isinstance(resting_stop, Resting)
+    for refused in (stop, spec(SELL, "110", "1", reduce_only=True)):
+        result = floor.one(floor.bob, refused)
+        assert isinstance(result, Refused) and result.text.startswith(words.TOO_MANY_OPEN_ORDERS)
+    for _ in range(2):
+        assert isinstance(floor.one(floor.bob, spec(BUY, "80", "1")), Resting)
+    assert isinstance(floor.one(floor.bob, spec(BUY, "80", "1")), Refused)
 
 
 def test_cancel_by_oid_and_cloid_and_too_late(floor: Floor) -> None:

@@ -13,6 +13,8 @@ from entrypoints.simulation.oracle.verdicts import Court
 
 ZERO = Decimal(0)
 FOREIGN = MAGIC + OTHER_TAG
+SETTLES_MS = 30_000
+"""So soon after a position has changed its stop has changed too."""
 RESOLVED_MS = 90_000
 """60 s, and what proving the death of an order takes after its expiry: the venue's visibility bound."""
 
@@ -34,11 +36,13 @@ def differences_are_closed(court: Court, image: LedgerImage, now_ms: int) -> Non
 
 
 def positions_are_protected(court: Court, venue: Venue, truth: VenueTruth, image: LedgerImage) -> None:
-    """I-29: every position that is ours alone has a stop at the venue, reduce-only, against it, of its size."""
+    """I-29: every position in our care has a stop at the venue, reduce-only, against it, of its size."""
     account = venue.exchange.account(truth.user)
     assert account is not None, "the account was funded"
     for coin, held in account.positions.items():
-        if held.size == ZERO or coin in venue.exchange.delisted or coin in truth.mixed:
+        if held.size == ZERO or coin in venue.exchange.delisted or not image.is_in_our_care(coin):
+            continue
+        if court.now_ms() - truth.moved_ms.get(coin, 0) < SETTLES_MS:
             continue
         stops = [
             order

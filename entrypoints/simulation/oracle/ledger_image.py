@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -10,6 +10,7 @@ from domain.facts import (
     CashSet,
     DifferenceClosed,
     DifferenceOpened,
+    ExitStateChanged,
     FillRecorded,
     FillRevised,
     FundingRecorded,
@@ -17,14 +18,19 @@ from domain.facts import (
     GapOpened,
     IntentRecorded,
     LedgerFact,
+    OperatorActed,
     OrderChanged,
     PositionAdjusted,
     PositionChanged,
+    RiskChanged,
 )
 from domain.intents import OrderIntent
+from domain.positions import Position
+from domain.risk import RiskState
 from entrypoints.simulation.oracle.venue_truth import FillKey
 
 ZERO = Decimal(0)
+ENTRIES = ("OPEN", "ADD")
 LIVE = frozenset(("sent", "unknown", "open"))
 UNSETTLED = frozenset(("sent", "unknown"))
 
@@ -68,7 +74,16 @@ class LedgerImage:
     fills: dict[FillKey, BookedFill] = field(default_factory=dict)
     fundings: dict[tuple[str, int], Decimal] = field(default_factory=dict)
     positions: dict[str, Decimal] = field(default_factory=dict)
+    held: dict[str, Position] = field(default_factory=dict)
+    """Those that are not flat."""
+    adopted: set[str] = field(default_factory=set)
+    """Symbols whose position an operator has given into our care."""
     cash_usd: Decimal | None = None
+    risk: RiskState = field(default_factory=RiskState)
+    risk_since_ms: int = 0
+    """When the latch became what it is."""
+    acted: set[str] = field(default_factory=set)
+    """Requests of operators that were heard."""
     gaps: dict[str, str] = field(default_factory=dict)
     """Open breaks in chains of fills: the trade after each, and its symbol."""
     gap_symbols: set[str] = field(default_factory=set)
@@ -79,6 +94,15 @@ class LedgerImage:
 
     def live(self, symbol: str) -> list[Attempt]:
         return [self.attempts[cloid] for cloid in sorted(self.of_symbol.get(symbol, ()))]
+
+    def all_live(self) -> Iterator[Attempt]:
+        """Attempts that may live, whatever their symbol."""
+        return (self.attempts[cloid] for cloids in self.of_symbol.values() for cloid in sorted(cloids))
+
+    def is_in_our_care(self, symbol: str) -> bool:
+        """Whether a position was opened by an intent of ours, or was given to us."""
+        held = self.held.get(symbol)
+        return held is not None and (held.intent_id is not None or symbol in self.adopted)
 
     def unsettled(self) -> list[Attempt]:
         return [
@@ -112,15 +136,30 @@ class LedgerImage:
                 self.fills[key] = BookedFill(
                     key, intent_id, via.value, signed, realised, fill.fee, fill.start_position, len(self.fills)
                 )
+                self._earn(realised - fill.fee)
                 if via.value == "time":
                     for attempt in self.attempts.values():
                         attempt.was_filled_by_time |= attempt.intent.intent_id == intent_id
             case FundingRecorded(symbol, time_ms, _, _, amount_usd):
                 self.fundings[symbol, time_ms] = amount_usd
+                self._earn(amount_usd)
             case PositionChanged(position):
                 self.positions[position.symbol] = position.size
+                self.held.pop(position.symbol, None)
+                if position.size:
+                    self.held[position.symbol] = position
             case CashSet(cash_usd):
                 self.cash_usd = cash_usd
+            case RiskChanged(state):
+                if state.latch is not self.risk.latch:
+                    self.risk_since_ms = now_ms
+                self.risk = state
+            case OperatorActed():
+                self.acted.add(fact.request_id)
+            case ExitStateChanged(symbol, exits):
+                self.adopted.discard(symbol)
+                if exits is not None and exits.adopted:
+                    self.adopted.add(symbol)
             case _:
                 self._take_newer(fact, now_ms)
 
@@ -150,7 +189,12 @@ class LedgerImage:
             said = fact.trade_id.rsplit(":", 4)
             if known == (said[0], said[1], said[3], said[4]) and (tid == 0 or said[2] == str(tid)):
                 fill.intent_id, fill.via = fact.intent_id, fact.via.value
+                self._earn(fact.realised - fill.realised)
                 fill.realised = fact.realised
+
+    def _earn(self, amount_usd: Decimal) -> None:
+        if self.cash_usd is not None:
+            self.cash_usd += amount_usd
 
     def _attempt(self, cloid: str, intent: OrderIntent, number: int, status: str, now_ms: int) -> Attempt:
         attempt = self.attempts[cloid] = Attempt(cloid, intent, number, now_ms, "", None)

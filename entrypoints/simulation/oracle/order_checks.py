@@ -1,7 +1,4 @@
-"""What must be true of intents and orders: I-01, I-07, I-08, I-09, I-15, I-27, I-20.
-
-The kill latch (I-26) is not there to be judged yet.
-"""
+"""What must be true of intents and orders: I-01, I-07, I-08, I-09, I-15, I-27, I-20."""
 
 from __future__ import annotations
 
@@ -10,11 +7,10 @@ from decimal import Decimal
 
 from domain.facts import DecisionsRecorded, IntentRecorded, LedgerFact, OrderChanged
 from domain.intents import OrderIntent
-from entrypoints.simulation.oracle.ledger_image import LIVE, Attempt, LedgerImage
+from entrypoints.simulation.oracle.ledger_image import ENTRIES, LIVE, Attempt, LedgerImage
 from entrypoints.simulation.oracle.venue_truth import TrueOrder, VenueTruth
 from entrypoints.simulation.oracle.verdicts import Court
 
-ENTRIES = ("OPEN", "ADD")
 MINUTE_MS = 60_000
 HALT_MS = 120_000
 """One reconciliation period, and what it takes."""

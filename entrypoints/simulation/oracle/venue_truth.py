@@ -53,6 +53,8 @@ class VenueTruth:
     """Money that came in, less what went out."""
     mixed: set[str] = field(default_factory=set)
     """Coins whose open position somebody else had a hand in."""
+    moved_ms: dict[str, int] = field(default_factory=dict)
+    """When a coin's position changed last."""
     refusals: Counter[str] = field(default_factory=Counter)
 
     def take(self, row: dict[str, Any]) -> TrueOrder | TrueFill | None:
@@ -117,6 +119,7 @@ class VenueTruth:
             Decimal(row["start_position"]),
         )
         self.fills[key] = fill
+        self.moved_ms[fill.key[0]] = fill.key[1]
         self._note_hands(fill)
         self.filled[fill.oid] = self.filled.get(fill.oid, ZERO) + size
         order = self.orders.get(fill.oid)
