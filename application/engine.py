@@ -197,7 +197,7 @@ class UnifiedEngine:
             case EntriesHeld():
                 self.guard.hold_entries(event.source, event.reason)
             case OperatorSpoke():
-                self.operators.hear(step, event, self._open_ms(step.at_ms))
+                self.operators.hear(step, event, self._open_ms(step.at_ms), self._book)
                 self.flattening.work(step, self._book, self._open_ms(step.at_ms))
                 self.market.watch(step)
             case OverridesText():
@@ -385,7 +385,6 @@ class UnifiedEngine:
 
     def _on_resume(self) -> None:
         """An operator has looked: what waits for that goes on."""
-        self.health.clear()
         self.health.clear()
 
     def _config_said(self) -> str:

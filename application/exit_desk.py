@@ -32,6 +32,7 @@ from domain.intents import Action, OrderIntent
 from domain.orders import OrderStatus
 from domain.positions import Position
 from domain.signals import FeatureRow
+from domain.sizing import floored_atr
 from domain.smart_exits import is_glitch, smart_exit
 from domain.strategy_config import StrategyBook, SymbolConfig, TradeConfig
 
@@ -67,11 +68,11 @@ class ExitDesk:
         state = self.states.get(symbol)
         return position if state is not None and state.adopted else None
 
-    def adopt(self, step: Step, symbol: str, open_ms: int) -> None:
+    def adopt(self, step: Step, symbol: str, open_ms: int, book: StrategyBook) -> None:
         """Take a position into our care that somebody else has opened: from here on it has a stop and a target."""
         assert symbol in self._portfolio.positions, "there is something to adopt"
         row = self._rows.get(symbol)
-        atr = row.atr if row is not None and row.atr > 0 else 0.0
+        atr = floored_atr(row, book.for_symbol(symbol).trade) if row is not None and row.atr > 0 else 0.0
         state = self._unknown_state(self._portfolio.positions[symbol], None)
         self._remember(step, replace(state, entry_atr=atr, opened_key_ms=open_ms, adopted=True))
 

@@ -23,6 +23,7 @@ from domain.intents import Action
 from domain.operator import OperatorVerb
 from domain.orders import OrderStatus
 from domain.risk import FOREVER_MS, Latch
+from domain.strategy_config import StrategyBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class OperatorDesk:
         self._on_resume = on_resume
         self._config_said = config_said
 
-    def hear(self, step: Step, event: OperatorSpoke, open_ms: int) -> None:
+    def hear(self, step: Step, event: OperatorSpoke, open_ms: int, book: StrategyBook) -> None:
         """Do what is asked. `open_ms`: the candle that decisions of this moment are counted to."""
         who = f"{event.source}: {event.reason}" if event.reason else event.source
         symbol = event.symbol
@@ -62,7 +63,7 @@ class OperatorDesk:
             held = ", ".join(sorted(self._portfolio.positions)) or "nothing"
             answer = _Answer(f"no position in {symbol}; held: {held}", is_done=False)
         else:
-            answer = self._act(step, event.verb, symbol, who, open_ms)
+            answer = self._act(step, event.verb, symbol, who, open_ms, book)
         step.facts.append(
             OperatorActed(
                 event.request_id,
@@ -77,7 +78,9 @@ class OperatorDesk:
         )
         step.effects.append(AnswerOperator(event.request_id, answer.is_done, answer.text))
 
-    def _act(self, step: Step, verb: OperatorVerb, symbol: str | None, who: str, open_ms: int) -> _Answer:
+    def _act(
+        self, step: Step, verb: OperatorVerb, symbol: str | None, who: str, open_ms: int, book: StrategyBook
+    ) -> _Answer:
         match verb:
             case OperatorVerb.PAUSE:
                 self._guard.pause(step, who)
@@ -104,7 +107,7 @@ class OperatorDesk:
             case OperatorVerb.CANCEL_ORDERS:
                 return self._cancel(step, symbol)
             case OperatorVerb.ADOPT:
-                return self._adopt(step, symbol, open_ms)
+                return self._adopt(step, symbol, open_ms, book)
             case OperatorVerb.RELOAD:
                 return _Answer(self._config_said())
 
@@ -162,11 +165,11 @@ class OperatorDesk:
             if is_meant and is_entry and live.order.status is OrderStatus.OPEN:
                 self._oms.cancel(step, live)
 
-    def _adopt(self, step: Step, symbol: str | None, open_ms: int) -> _Answer:
+    def _adopt(self, step: Step, symbol: str | None, open_ms: int, book: StrategyBook) -> _Answer:
         symbols = sorted(self._portfolio.positions) if symbol is None else [symbol]
         adopted = [each for each in symbols if self._exits.in_our_care(each) is None]
         for each in adopted:
-            self._exits.adopt(step, each, open_ms)
+            self._exits.adopt(step, each, open_ms, book)
         if not adopted:
             return _Answer("every position is in our care already" if symbols else "there are no positions")
         return _Answer(f"adopted {', '.join(adopted)}: stops and exits are in force from the next price on")

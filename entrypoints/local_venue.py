@@ -21,7 +21,7 @@ from adapters.clocks import ScaledClock, SystemClock
 from adapters.sim.venue.chain.signing import CURVE_ORDER, keccak
 from adapters.sim.venue.faults.forms import BadForm
 from adapters.sim.venue.faults.rules import FaultRule, rule_from_json
-from adapters.sim.venue.log import VenueLog
+from adapters.sim.venue.log import ROWS_KEPT, VenueLog
 from adapters.sim.venue.market.generated_path import GeneratedPath
 from adapters.sim.venue.market.path import MarketPath
 from adapters.sim.venue.server.control import ControlPort
@@ -92,6 +92,10 @@ class MarketSource:
     recorded: Recorded | None = None
 
 
+CHILD_ROWS = 20_000
+"""Of its log: a daemon's own venue runs for days, and hardly anybody asks it what happened long ago."""
+
+
 @dataclass(slots=True)
 class LocalVenue:
     """A venue with its ports, listening but not yet served."""
@@ -130,7 +134,7 @@ def local_venue(options: VenueOptions) -> Iterator[LocalVenue]:
     rules = _rules(options.faults)
     market = _market(options, start_ms)
     with contextlib.ExitStack() as stack:
-        log = VenueLog(sink=_sink(options.log, stack))
+        log = VenueLog(CHILD_ROWS if options.with_parent else ROWS_KEPT, _sink(options.log, stack))
         venue = Venue(market.path, _settings(options), start_ms, options.seed, log)
         accounts = [toy_account(options.seed, number) for number in range(options.accounts)]
         for account in accounts:

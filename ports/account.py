@@ -16,8 +16,9 @@ class Account(Protocol):
         """Tell everything that happened to the account since we last listened.
 
         Fills, funding and flows of cash from `fills_since_ms` on (some may be known already, earlier ones may come
-        along; of flows exactly those that are in the snapshot's cash), then what is known of the orders of `live_cloids`: the end of every one that is no
-        longer alive. An `AccountSnapshot` last, with resting orders. With `fills_since_ms` 0 nothing was ever booked,
+        along; of flows exactly those that are in the snapshot's cash), then what is known of the orders of
+        `live_cloids`: the end of every one that is no longer alive. An `AccountSnapshot` last, with resting orders.
+        With `fills_since_ms` 0 nothing was ever booked,
         and what the account did before now is its owner's own.
         """
         ...

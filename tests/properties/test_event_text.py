@@ -21,6 +21,7 @@ from domain.events import (
     CandlesClosed,
     CandleStreams,
     CandleUpdates,
+    CashFlowed,
     EntriesHeld,
     Event,
     FillArrived,
@@ -29,6 +30,7 @@ from domain.events import (
     HistoryLoaded,
     MidsChecked,
     NonceBurned,
+    OperatorSpoke,
     OrderCanceled,
     OrderLooked,
     OrderNamed,
@@ -44,6 +46,7 @@ from domain.events import (
 from domain.facts import LedgerState
 from domain.fills import Fill
 from domain.intents import Side
+from domain.operator import OperatorVerb
 from domain.orders import Accepted, Rejected, RejectReason, Unknown, Would
 from domain.signals import FEATURE_INDEX, Analyses
 from domain.value_text import ValueTextError, codec_of
@@ -113,6 +116,9 @@ EXAMPLES: list[Event] = [
         0,
     ),
     EntriesHeld("clock_skew", "11 s off"),
+    CashFlowed("0xabc:withdraw", "withdraw", 1_700_000_000_000, Decimal("-500.000001")),
+    OperatorSpoke("r1", OperatorVerb.FLATTEN, "kPEPE", "cli", "lunch"),
+    OperatorSpoke("r2", OperatorVerb.KILL_HARD, None, "file", ""),
     StrategyAnswered(1, analyses()),
     StrategyAnswered(2, None, "it overran"),
 ]
