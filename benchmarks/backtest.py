@@ -13,8 +13,9 @@ from benchmarks._runs import Figures, best_of, main
 from config.yaml_reader import OverridesParser
 from domain.candles import Interval
 from domain.config_events import ABSENT, OverridesText
+from entrypoints.backtest_container import BacktestInputs
 from entrypoints.backtest_run import expected_analyses, run_backtest
-from entrypoints.container import MEI_ALPHA_V1, BacktestInputs
+from entrypoints.strategies import MEI_ALPHA_V1
 from ports.datasets import CandleSet, FundingSet
 
 GENERATED_SYMBOLS = 100

@@ -17,7 +17,7 @@ from config.load import Configuration
 from domain.candles import Interval
 from domain.performance import net_of
 from domain.strategy_config import Place
-from entrypoints.container import BacktestContainer, BacktestInputs
+from entrypoints.backtest_container import BacktestContainer, BacktestInputs
 from entrypoints.output import usd, utc
 from entrypoints.progress import Progress
 from ports.datasets import CandleSet

@@ -1,12 +1,11 @@
-"""The composition root: the one place that knows every adapter, and the one that asks for the mode.
+"""The composition root of the daemon: the one place that knows every adapter, and the one that asks for the mode.
 
-What only some rows need (SQLite, indicators) is imported where it is wired: a backtest opens no database.
+What only some rows need (SQLite, indicators) is imported where it is wired. A backtest has a root of its own.
 
 row        market data     orders                         account                  clock            ledger
 paper      Hyperliquid     simulated exchange             simulated                system, scaled   SQLite
 dry_live   Hyperliquid     written as WOULD, never sent   Hyperliquid, read only   system           SQLite
 live       Hyperliquid     Hyperliquid, signed            Hyperliquid              system           SQLite
-backtest   candle files    simulated exchange             simulated                candles          in memory
 
 Hyperliquid is its main or test network, or a local venue that speaks the same wire (`venue_connection`).
 """
@@ -17,16 +16,11 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 from dependency_injector import containers, providers
 
 from adapters.clocks import SystemClock
-from adapters.sim.exchange import FundingSource, SimExchange
-from adapters.sim.memory_ledger import MemoryLedger
-from adapters.strategies.lean_talib import import_lean_talib
 from adapters.strategies.worker import DataFrameWorker
-from application.backtest import Backtest
 from application.candle_audit import CandleAudit
 from application.candle_sources import CandleSources
 from application.committer import Committer
@@ -41,9 +35,8 @@ from application.supervisor import Companion, Supervisor
 from config.load import Configuration
 from config.settings import Settings
 from config.variables import LIVE_CONFIRMATION, Mode, Network
-from domain.config_events import OverridesText
 from domain.events import Event
-from domain.instruments import Instrument, Universe
+from domain.instruments import Universe
 from entrypoints.alerting import alerts_of
 from entrypoints.control.answers import OperatorAnswers
 from entrypoints.control.desk import control_companions, inbox_of, kill_file_of
@@ -55,99 +48,16 @@ from entrypoints.metrics.watched import Watched
 from entrypoints.paths import decisions_path
 from entrypoints.pauses import Pauses
 from entrypoints.recording import open_record, session_name
-from entrypoints.rows import Row, dry_live_row, exchange_rules, live_row, paper_row, watch_what_fits
+from entrypoints.rows import Row, dry_live_row, live_row, paper_row, watch_what_fits
 from entrypoints.screen import Screen
+from entrypoints.strategies import stream_strategy, worker_of
 from entrypoints.venue_connection import VenueConnection
 from ports.alerts import Alerts
 from ports.candle_history import CandleStore
-from ports.datasets import CandleSet, FundingSet
 from ports.ledger import DecisionLog, Ledger
 from ports.operators import Operators
 from ports.order_encoder import OrderEncoder
 from ports.session_log import SessionLog
-from ports.strategy import Strategy
-from ports.strategy_config import StrategyConfigParser
-
-MEI_ALPHA_V1 = "mei_alpha_v1"
-"""The name of our own strategy; any other is a user's, given as `module:function`."""
-
-USER_LOOKBACK_CANDLES = 300
-"""Candles in the frame a user's strategy gets: what the earlier engine gave, and room for its macro EMA."""
-
-BACKTEST_ACCOUNT = "backtest"
-
-
-@dataclass(frozen=True, slots=True)
-class BacktestInputs:
-    """What one backtest is made from. `candles` and `funding` have been checked by their reader."""
-
-    candles: CandleSet
-    funding: FundingSet | None
-    instruments: tuple[Instrument, ...]
-    parser: StrategyConfigParser
-    first_look: OverridesText
-    strategy: str
-    strategy_deadline_ms: int
-    start_cash_usd: Decimal
-
-
-def _series_strategy(name: str, candles: CandleSet, manager: StrategyManager) -> Strategy:
-    if name == MEI_ALPHA_V1:
-        import_lean_talib()
-        from adapters.strategies.mei_alpha_v1 import MeiAlphaV1
-        from adapters.strategies.series_bank import SeriesBank
-
-        return MeiAlphaV1(SeriesBank(candles.windows, manager.book))
-    from adapters.strategies.dataframe import DataFrameStrategy
-
-    return DataFrameStrategy(name, lookback=USER_LOOKBACK_CANDLES)
-
-
-def worker_of(name: str, deadline_ms: int) -> DataFrameWorker | None:
-    """The worker of a user's strategy; our own needs none."""
-    if name == MEI_ALPHA_V1:
-        return None
-    worker = DataFrameWorker(name, deadline_s=deadline_ms / 1000)
-    worker.start()
-    return worker
-
-
-def _recorded_funding(funding: FundingSet | None) -> FundingSource | None:
-    """Realised rates of a data set; the exchange's own price stands in for the oracle's."""
-    if funding is None:
-        return None
-
-    def paid(symbol: str, hour_ms: int) -> tuple[Decimal, Decimal | None] | None:
-        rate = funding.rate(symbol, hour_ms)
-        return None if rate is None else (rate, None)
-
-    return paid
-
-
-class BacktestContainer(containers.DeclarativeContainer):
-    inputs = providers.Dependency(instance_of=BacktestInputs)
-
-    universe = providers.Singleton(Universe, inputs.provided.instruments)
-    manager = providers.Singleton(StrategyManager, inputs.provided.parser, inputs.provided.first_look)
-    strategy = providers.Singleton(_series_strategy, inputs.provided.strategy, inputs.provided.candles, manager)
-    worker = providers.Singleton(worker_of, inputs.provided.strategy, inputs.provided.strategy_deadline_ms)
-    engine_settings = providers.Singleton(
-        EngineSettings,
-        account=BACKTEST_ACCOUNT,
-        interval=inputs.provided.candles.interval,
-        warms_up_from_history=False,
-    )
-    engine = providers.Singleton(UnifiedEngine, engine_settings, universe, strategy, manager)
-    exchange = providers.Singleton(
-        SimExchange,
-        universe,
-        providers.Singleton(exchange_rules, manager),
-        inputs.provided.start_cash_usd,
-        providers.Singleton(_recorded_funding, inputs.provided.funding),
-    )
-    ledger = providers.Singleton(MemoryLedger)
-    backtest = providers.Factory(Backtest, engine, exchange, ledger, worker)
-
 
 # ── the daemon ───────────────────────────────────────────────────────────────────────────────────
 
@@ -195,18 +105,6 @@ def _encoder(settings: Settings, connection: VenueConnection) -> OrderEncoder | 
     from adapters.hyperliquid.encoder import ActionEncoder
 
     return ActionEncoder(connection.universe, connection.asset_of, settings.vault_address)
-
-
-def stream_strategy(name: str) -> Strategy:
-    if name == MEI_ALPHA_V1:
-        import_lean_talib()
-        from adapters.strategies.mei_alpha_v1 import MeiAlphaV1
-        from adapters.strategies.stream_bank import StreamBank
-
-        return MeiAlphaV1(StreamBank())
-    from adapters.strategies.dataframe import DataFrameStrategy
-
-    return DataFrameStrategy(name, lookback=USER_LOOKBACK_CANDLES)
 
 
 def account_name(settings: Settings) -> str:

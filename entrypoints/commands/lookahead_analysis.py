@@ -9,9 +9,9 @@ from adapters.strategies.lookahead import LookaheadReport, Verdict, find_lookahe
 from adapters.strategies.probes import analyze_probe, mei_probe
 from adapters.strategies.user_strategy import load_user_strategy
 from entrypoints.configuration import read_configuration
-from entrypoints.container import MEI_ALPHA_V1
 from entrypoints.exit_codes import ExitCode
 from entrypoints.output import print_json, utc
+from entrypoints.strategies import MEI_ALPHA_V1
 from ports.strategy import WARMUP_CANDLES
 
 

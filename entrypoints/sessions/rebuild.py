@@ -13,8 +13,8 @@ from application.strategy_manager import StrategyManager
 from config.load import Configuration, load_configuration
 from domain.config_events import OverridesText
 from domain.instruments import Universe
-from entrypoints.container import stream_strategy
 from entrypoints.recording import Setup, setup_of
+from entrypoints.strategies import stream_strategy
 from ports.session_errors import SessionDamaged
 from ports.strategy import Strategy
 from ports.strategy_config import ConfigError

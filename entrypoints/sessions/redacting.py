@@ -37,10 +37,10 @@ from domain.fact_text import GENESIS, chained, fact_to_json
 from domain.facts import CandlesSkipped, DecisionsRecorded, LedgerState
 from domain.intents import Action, IntentKey, OrderIntent, cloid_of, intent_id_of
 from domain.orders import Order
-from entrypoints.container import stream_strategy
 from entrypoints.recording import Setup, setup_of
 from entrypoints.sessions.opened import OpenedSession
 from entrypoints.sessions.rebuild import replay_of
+from entrypoints.strategies import stream_strategy
 from ports.session_errors import SessionDamaged
 from ports.session_log import Entry, Tag
 from ports.strategy import Strategy

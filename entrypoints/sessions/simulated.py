@@ -11,12 +11,12 @@ from application.what_if import Simulated, WhatIf
 from config.overrides_watch import OverridesWatch
 from domain.config_events import OverridesText
 from domain.strategy_config import Place
-from entrypoints.container import stream_strategy, worker_of
 from entrypoints.recording import setup_of
 from entrypoints.rows import exchange_rules
 from entrypoints.sessions.opened import OpenedSession
 from entrypoints.sessions.paper_market import PaperMarket, Rates, recorded_rates
 from entrypoints.sessions.rebuild import configuration_of, engine_of, frames_of
+from entrypoints.strategies import stream_strategy, worker_of
 from ports.strategy import Strategy
 from ports.strategy_config import ConfigError, ConfigProblem
 

@@ -18,15 +18,14 @@ from config.variables import LIVE_CONFIRMATION, MASTER_KEY_CONSENT
 from config.yaml_reader import OverridesParser
 from domain.candles import Interval
 from domain.config_events import ABSENT, OverridesText
+from entrypoints.backtest_container import BacktestContainer, BacktestInputs
 from entrypoints.container import (
-    MEI_ALPHA_V1,
-    BacktestContainer,
-    BacktestInputs,
     DaemonContainer,
     DaemonParts,
     refuse_closed,
 )
 from entrypoints.gates import GateClosed
+from entrypoints.strategies import MEI_ALPHA_V1
 from entrypoints.venue_connection import connect
 from ports.alerts import Alerts
 from ports.datasets import CandleSet
