@@ -45,7 +45,7 @@ CANDLES = FileKind(
     migrations=_MIGRATIONS / "candles",
     synchronous="NORMAL",
     when_damaged="Move the file away: candles are fetched again.",
-    cache_kib=32_000,  # a warm-up reads 600 candles of every symbol from the same pages
+    cache_kib=12_000,  # a warm-up reads 600 candles of every symbol from the same pages: so much for 200
 )
 DECISIONS = FileKind(
     name="decision log",
