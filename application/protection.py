@@ -25,6 +25,9 @@ EXIT_PRICE_BAND = Decimal("0.05")
 REST_AGAIN_MS = 15_000
 """How long after a resting stop or target was sent and did not come to rest another is sent; our own check goes on."""
 
+RESIZE_AFTER_MS = 1_000
+"""An order that fills in twenty parts within a second moves its stop once: each move is two requests."""
+
 STOP_STEP_ATR = 0.25
 """The resting stop is replaced once the exact one has moved this far from it, in entry ATRs."""
 
@@ -100,7 +103,9 @@ class Protection:
         trigger = resting[-1].intent.trigger
         assert trigger is not None, "stops and targets are triggers"
         near = abs(float(trigger.price - level.price)) < tolerance
-        return near and resting[-1].order.remaining == level.size
+        fits = resting[-1].order.remaining == level.size
+        just_sent = step.at_ms - self._sent_ms.get((symbol, level.action), -RESIZE_AFTER_MS) < RESIZE_AFTER_MS
+        return near and (fits or just_sent)
 
     def _replace(
         self,

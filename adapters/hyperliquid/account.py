@@ -64,7 +64,7 @@ class HyperliquidAccount:
 
     def __init__(self, info: AsksInfo, user: str, sentinel: NotesDrift, clock: Clock) -> None:
         self._reader = AccountReader(info, user.lower(), sentinel.note)
-        self._urgent = AccountReader(info, user.lower(), sentinel.note, Lane.EMERGENCY)
+        self._urgent = AccountReader(info, user.lower(), sentinel.note, Lane.CANCELS)
         """For small questions about orders whose fate is not known: a start spends the minute on candles."""
         self._sentinel = sentinel
         self._clock = clock

@@ -38,8 +38,9 @@ class Lane(enum.IntEnum):
     """Who goes first: the lower number."""
 
     EMERGENCY = 0
-    """Reduce-only orders, and small questions about orders whose fate is not known."""
+    """Reduce-only orders, and what burns the nonce of an order whose fate is not known."""
     CANCELS = 1
+    """Besides them, small questions about such orders: where many are unknown, exits still find room."""
     ORDERS = 2
     ACCOUNT = 3
     NORMAL = 4
@@ -105,6 +106,24 @@ class WeightBudget:
         except BaseException:
             self._leave(waiter)
             raise
+
+    def give_back(self, weight: int) -> None:
+        """What was taken for a question that has not left was not spent.
+
+        It is the oldest weight that goes, so that what is left counts for longer: rather too long than too short.
+        """
+        now_ms = self._time()
+        self._spent -= weight
+        for entry in self._entries:
+            if entry.at_ms <= now_ms - MINUTE_MS:
+                continue  # it does not count any more, and has only not been cleared away
+            given = min(entry.weight, weight)
+            entry.weight -= given
+            self._used -= given
+            weight -= given
+            if not weight:
+                break
+        self._serve(now_ms)
 
     def pause(self, for_ms: int) -> None:
         """Let nothing through for so long, emergencies for `EMERGENCY_PAUSE_MS` at most: the venue says that this IP

@@ -84,7 +84,7 @@ class InfoClient:
     async def ask(self, request: dict[str, object], *, lane: Lane = Lane.NORMAL, rows_expected: int = 0) -> bytes:
         """The body of a 200, which is JSON (`null` included). Raises `VenueUnavailable` for anything else.
 
-        Every attempt spends the question's weight.
+        Every attempt that leaves spends the question's weight: after an outage there has to be some left.
         """
         name = str(request["type"])
         weight, body = info_weight(name, rows_expected), msgspec.json.encode(request)
@@ -98,6 +98,8 @@ class InfoClient:
                     self._watch.answer(name, outcome)
                 return outcome
             problem = outcome.text
+            if outcome.is_unsent:
+                self._budget.give_back(weight)
             if outcome.is_final:
                 break
             left_s -= (self._clock.monotonic_ms() - asked_ms) / 1000
@@ -113,7 +115,7 @@ class InfoClient:
         try:
             reply = await self._transport.post("/info", body, timeout_s)
         except NotSentError as e:
-            return _Failure(str(e))
+            return _Failure(str(e), is_unsent=True)
         except BrokenError as e:
             return _Failure(str(e), is_broken=True)
         if reply.status == 429:
@@ -131,6 +133,7 @@ class _Failure(msgspec.Struct, frozen=True):
     """No answer to what may have arrived."""
     is_final: bool = False
     """Asking again would bring the same."""
+    is_unsent: bool = False
 
 
 def _judged(reply: HttpReply) -> bytes | _Failure:

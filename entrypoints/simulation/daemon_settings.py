@@ -26,7 +26,7 @@ CAPS = {
 }
 """So tight that a day comes up against them; the account has 10,000 USD."""
 
-_OVERRIDES = f"""\
+_OVERRIDES = """\
 global:
   trade:
     entry_min_confidence: low
@@ -37,20 +37,20 @@ global:
     entry_cooldown_s: 20
     add_cooldown_minutes: 0
     add_min_profit_atr: 0
-    allocation_pct: {{allocation}}
-    max_open_positions: {CAPS["max_open_positions"]}
-    max_notional_usd_per_order: {CAPS["max_notional_usd_per_order"]}
-    max_total_margin_pct: {CAPS["max_total_margin_pct"]}
+    allocation_pct: {allocation}
+    max_open_positions: {max_open_positions}
+    max_notional_usd_per_order: {max_notional_usd_per_order}
+    max_total_margin_pct: {max_total_margin_pct}
     smart_exit_adx_exhaustion_lt: 0
   risk:
-    max_total_notional_usd: {CAPS["max_total_notional_usd"]}
-    max_symbol_notional_usd: {CAPS["max_symbol_notional_usd"]}
-    max_side_notional_usd: {CAPS["max_side_notional_usd"]}
-    max_account_leverage: {CAPS["max_account_leverage"]}
-    max_entry_orders_per_minute: {CAPS["max_entry_orders_per_minute"]}
-    max_entry_orders_per_minute_per_symbol: {CAPS["max_entry_orders_per_minute_per_symbol"]}
-    notional_window_s: {CAPS["notional_window_s"]}
-    max_notional_per_window_usd: {CAPS["max_notional_per_window_usd"]}
+    max_total_notional_usd: {max_total_notional_usd}
+    max_symbol_notional_usd: {max_symbol_notional_usd}
+    max_side_notional_usd: {max_side_notional_usd}
+    max_account_leverage: {max_account_leverage}
+    max_entry_orders_per_minute: {max_entry_orders_per_minute}
+    max_entry_orders_per_minute_per_symbol: {max_entry_orders_per_minute_per_symbol}
+    notional_window_s: {notional_window_s}
+    max_notional_per_window_usd: {max_notional_per_window_usd}
 """
 ALLOCATIONS = ("0.03", "0.05", "0.02", "0.04")
 
@@ -59,7 +59,7 @@ def write_overrides(folder: Path, version: int) -> Path:
     """The overrides file in one of its versions, replaced at once as an editor would."""
     path = folder / "overrides.yaml"
     draft = folder / "overrides.yaml.new"
-    draft.write_text(_OVERRIDES.format(allocation=ALLOCATIONS[version % len(ALLOCATIONS)]))
+    draft.write_text(_OVERRIDES.format(allocation=ALLOCATIONS[version % len(ALLOCATIONS)], **CAPS))
     draft.rename(path)
     return path
 

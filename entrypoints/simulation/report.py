@@ -35,6 +35,14 @@ class Totals:
         return {kind: counted[kind] for kind in EVERY_KIND}
 
     @property
+    def refused_by_caps(self) -> Counter[str]:
+        """How often caps alone kept an entry from being made, by cap."""
+        counted: Counter[str] = Counter()
+        for report in self.reports:
+            counted.update(report.refused)
+        return counted
+
+    @property
     def sim_hours(self) -> float:
         return sum(report.hours for report in self.reports)
 
@@ -55,6 +63,8 @@ class Totals:
             "lives": sum(report.lives for report in self.reports),
             "faults_fired": sum(self.faults_by_kind.values()),
             "faults_by_kind": self.faults_by_kind,
+            "refused_by_caps": dict(sorted(self.refused_by_caps.items())),
+            "lapses_of_protection": sum(report.lapses for report in self.reports),
             "violations": [told(report, violation) for report, violation in self.violations],
         }
 

@@ -40,9 +40,10 @@ from domain.events import FillArrived, OperatorSpoke, OrderOutcome
 from domain.fact_text import chained
 from domain.facts import PositionChanged
 from domain.fills import Fill, FillMatch, MatchedVia, match_fill
-from domain.intents import Action, OrderRequest
+from domain.intents import OrderRequest
 from domain.orders import Accepted, Rejected, RejectReason, Unknown
 from domain.risk import Latch
+from entrypoints.simulation import daemon_settings
 from entrypoints.simulation.fault_kinds import NAMES
 from entrypoints.simulation.life import CrashPoint
 from entrypoints.simulation.oracle.cap_checks import CAPS_BY_GATE
@@ -56,6 +57,8 @@ CRASHES = tuple(point.value for point in CrashPoint)
 FRAMES = ("E11 account frame dropped", "E05 disconnect", "E13 frame cut off")
 OPERATOR = tuple(name for name in NAMES if name.startswith("L07"))
 STOPS_LOST = ("G26 orders canceled by hand", *LOST_ANSWERS)
+GAPS = ("E07 lie on resubscribe", "E05n network cut")
+"""What was missed is not told again by the next subscription."""
 BY_HAND = tuple(name for name in NAMES if name.startswith(("G10", "G24")))
 NOTHING: tuple[str, ...] = ()
 MOST_SEEDS = 12
@@ -233,6 +236,8 @@ def a_cap_ignores_unknown_orders(patch: Patch) -> None:
             self._oms = oms
 
     patch.setattr(RiskGuard, "_exposure", careless)
+    nobody_asks_about_unknown_orders(patch)
+    patch.setattr("entrypoints.simulation.eager_strategy._RUSHES", 0.2)
 
 
 def rates_are_forgotten_by_a_restart(patch: Patch) -> None:
@@ -240,15 +245,31 @@ def rates_are_forgotten_by_a_restart(patch: Patch) -> None:
     patch.setattr(SqliteLedger, "load", lambda self: dataclasses.replace(load(self), recent_entries=()))
 
 
-def one_cap_is_not_asked(name: str) -> Callable[[Patch], None]:
+def one_cap_is_not_asked(gate: str) -> Callable[[Patch], None]:
+    """In a daemon that has no other cap, for they cover for each other."""
+
     def plant(patch: Patch) -> None:
         gates = RiskGuard.gates
+        alone = {cap: Decimal(1_000_000) for cap in daemon_settings.CAPS}
+        kept = (CAPS_BY_GATE[gate], "max_total_margin_pct", "notional_window_s")
+        alone |= {cap: daemon_settings.CAPS[cap] for cap in kept} | HIGHEST
+        patch.setattr(daemon_settings, "CAPS", alone | {kept[0]: daemon_settings.CAPS[kept[0]]})
+        patch.setattr("entrypoints.simulation.eager_strategy._RUSHES", 0.2)
         patch.setattr(
-            RiskGuard, "gates", lambda self, *given: [each for each in gates(self, *given) if each.name != name]
+            RiskGuard, "gates", lambda self, *given: [each for each in gates(self, *given) if each.name != gate]
         )
 
-    plant.__name__ = f"{name}_is_not_asked"
+    plant.__name__ = f"{gate}_is_not_asked"
     return plant
+
+
+HIGHEST = {
+    "max_open_positions": Decimal(1_000),
+    "max_account_leverage": Decimal(50),
+    "max_entry_orders_per_minute": Decimal(1_000),
+    "max_entry_orders_per_minute_per_symbol": Decimal(1_000),
+}
+"""What their settings allow."""
 
 
 # ── the latch ────────────────────────────────────────────────────────────────────────────────
@@ -280,24 +301,12 @@ def nobody_closes_after_a_kill(patch: Patch) -> None:
     patch.setattr(Flattening, "work", lambda self, *given: None)
 
 
-def closing_is_forgotten_by_a_restart(patch: Patch) -> None:
-    """Only the life that was asked closes anything."""
-    work = Flattening.work
-
-    def forgetful(self: Any, *given: Any) -> None:
-        if self._ways:
-            work(self, *given)
-
-    patch.setattr(Flattening, "work", forgetful)
-
-
-def closing_turns_the_position_over(patch: Patch) -> None:
-    """It sends twice the size, as an order that may open."""
+def closing_takes_more_than_is_held(patch: Patch) -> None:
     place = LiveOms.place
 
     def reckless(self: LiveOms, step: Any, wish: Any) -> Any:
         if wish.reason == "flatten":
-            wish = dataclasses.replace(wish, action=Action.OPEN, size=wish.size * 2)
+            wish = dataclasses.replace(wish, size=wish.size * 2)
         return place(self, step, wish)
 
     patch.setattr(LiveOms, "place", reckless)
@@ -473,9 +482,8 @@ PLANTED = (
     Planted(entries_leave_after_the_latch_is_shut, ("I-26",), OPERATOR, always=True),
     Planted(the_latch_is_forgotten_by_a_restart, ("I-26",), (*OPERATOR, *CRASHES), always=True),
     Planted(a_pause_is_in_memory_only, ("I-26",), OPERATOR),
-    Planted(nobody_closes_after_a_kill, ("I-26",), OPERATOR, always=True),
-    Planted(closing_is_forgotten_by_a_restart, ("I-26",), (*OPERATOR, *CRASHES)),
-    Planted(closing_turns_the_position_over, ("I-26", "I-27"), OPERATOR, always=True),
+    Planted(nobody_closes_after_a_kill, ("I-26",), OPERATOR),
+    Planted(closing_takes_more_than_is_held, ("I-27",), OPERATOR, always=True),
     Planted(an_operator_is_not_heard, ("I-26",), OPERATOR),
     Planted(a_stop_keeps_its_size, ("I-29",), always=True),
     Planted(nobody_looks_whether_stops_live, ("I-29",), (*BY_HAND, *STOPS_LOST)),
@@ -485,7 +493,7 @@ PLANTED = (
     Planted(a_row_is_not_projected, ("I-16",), always=True),
     Planted(a_fill_belongs_to_whoever_is_there, ("I-13",), BY_HAND, always=True),
     Planted(funding_is_forgotten, ("I-14",), always=True),
-    Planted(what_was_missed_is_not_asked_for, ("I-10", "I-11"), FRAMES),
+    Planted(what_was_missed_is_not_asked_for, ("I-10", "I-11"), (*FRAMES, *GAPS), density=24.0),
     Planted(the_chain_has_a_loose_link, ("I-18",), always=True),
     Planted(candles_close_early, ("I-20",), always=True),
     Planted(the_feed_is_read_no_longer, ("I-28",)),

@@ -311,3 +311,27 @@ def test_what_was_sent_and_bought_counts() -> None:
     assert text == "the address has 10 requests left, 10 of them for exits: no room for 1 (entry)"
     budget.told(used=231, cap=500)
     assert budget.left == 269
+
+
+async def test_weight_that_is_given_back_lets_others_through() -> None:
+    line = Line()
+    await line.join("lost", 70)
+    await line.join("next", 30)
+    assert line.through == ["lost"]
+
+    line.budget.give_back(70)
+    await turns()
+    assert line.through == ["lost", "next"]
+    assert (line.budget.used, line.budget.spent) == (30, 30)
+    await line.pass_ms(MINUTE_MS)
+    assert line.budget.used == 0
+
+
+async def test_the_oldest_weight_is_given_back_so_that_the_rest_counts_longer() -> None:
+    line = Line()
+    await line.join("early", 20)
+    await line.pass_ms(MINUTE_MS // 2)
+    await line.join("late", 20)
+    line.budget.give_back(20)
+    await line.pass_ms(MINUTE_MS // 2)
+    assert line.budget.used == 20

@@ -8,9 +8,9 @@ from application.step import Step
 from domain.effects import Alert, CancelOrder
 from domain.events import AccountSnapshot, OrderCanceled, OrderOutcome, RestingOrder, TimerFired
 from domain.facts import ProtectionLapsed
-from domain.intents import Action, Side
+from domain.intents import Action, OrderRequest, Side, TriggerKind
 from domain.orders import Accepted
-from tests.engine_builders import EngineRig, effects_of, facts_of, submitted, universe_of
+from tests.engine_builders import BUY, START_MS, EngineRig, effects_of, facts_of, submitted, universe_of
 
 D = Decimal
 
@@ -137,3 +137,19 @@ def test_a_lapse_ends_with_its_position() -> None:
     rig.fill(close[0])
     (lapse,) = facts_of(ProtectionLapsed, *wait(rig, 2))
     assert lapse.symbol == "BTC"
+
+
+def test_an_entry_that_fills_in_many_parts_at_once_moves_its_stop_once() -> None:
+    """Each move is an order and a cancel: twenty of them take the venue's limits from everybody else."""
+    rig = EngineRig(universe_of("BTC", "ETH"))
+    rig.strategy.script["BTC", START_MS] = BUY
+    (entry,) = submitted(rig.close_candle(START_MS))
+    part = str(entry.size / 4)
+    stops = [each for _ in range(4) for each in submitted(rig.fill(entry, size=part)) if is_stop(each)]
+    assert [each.size for each in stops] == [entry.size / 4]
+    later = [each for each in submitted(*wait(rig, 2)) if is_stop(each)]
+    assert [each.size for each in later] == [entry.size], "a second later it is of the position's own size"
+
+
+def is_stop(request: OrderRequest) -> bool:
+    return request.trigger is not None and request.trigger.kind is TriggerKind.STOP_LOSS

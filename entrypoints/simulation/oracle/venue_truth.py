@@ -51,8 +51,6 @@ class VenueTruth:
     """By oid."""
     flows: Decimal = ZERO
     """Money that came in, less what went out."""
-    mixed: set[str] = field(default_factory=set)
-    """Coins whose open position somebody else had a hand in."""
     moved_ms: dict[str, int] = field(default_factory=dict)
     """When a coin's position changed last."""
     refusals: Counter[str] = field(default_factory=Counter)
@@ -120,19 +118,11 @@ class VenueTruth:
         )
         self.fills[key] = fill
         self.moved_ms[fill.key[0]] = fill.key[1]
-        self._note_hands(fill)
         self.filled[fill.oid] = self.filled.get(fill.oid, ZERO) + size
         order = self.orders.get(fill.oid)
         if order is not None:
             order.filled = self.filled[fill.oid]
         return fill
-
-    def _note_hands(self, fill: TrueFill) -> None:
-        order = self.orders.get(fill.oid)
-        if fill.start + fill.signed_size == 0:
-            self.mixed.discard(fill.key[0])
-        elif order is None or order.cloid is None:
-            self.mixed.add(fill.key[0])
 
 
 def _flow(delta: dict[str, Any]) -> Decimal:
