@@ -115,8 +115,6 @@ class WeightBudget:
         now_ms = self._time()
         self._spent -= weight
         for entry in self._entries:
-            if entry.at_ms <= now_ms - MINUTE_MS:
-                continue  # it does not count any more, and has only not been cleared away
             given = min(entry.weight, weight)
             entry.weight -= given
             self._used -= given
@@ -124,6 +122,8 @@ class WeightBudget:
             if not weight:
                 break
         self._serve(now_ms)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def pause(self, for_ms: int) -> None:
         """Let nothing through for so long, emergencies for `EMERGENCY_PAUSE_MS` at most: the venue says that this IP
