@@ -120,6 +120,9 @@ class Flattening:
         if way is None or changed.order.request.cloid != way.cloid:
             return
         symbol = changed.intent.key.symbol
+        if symbol not in dict(self._guard.state.leaving):  # somebody has called it off
+            del self._ways[symbol]
+            return
         if changed.order.filled > 0:
             way.refusals, way.waits_since_ms = 0, None
         if reason is None:

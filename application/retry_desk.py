@@ -46,16 +46,20 @@ class RetryDesk:
             if view is None or self._guard.is_holding or symbol in self._reconciliation.differs:
                 continue
             over = (exact_price(view.price) - intent.limit_price) * intent.side.sign
-            if over <= 0 and self._has_room(step, intent, book) and self._oms.try_again(step, rejected):
+            if (
+                over <= 0
+                and self._has_room(step, intent, exact_price(view.price), book)
+                and self._oms.try_again(step, rejected)
+            ):
                 worth = intent.size * intent.limit_price
                 self._guard.note_entry(symbol, intent.leverage, step.at_ms, worth)
 
-    def _has_room(self, step: Step, intent: OrderIntent, book: StrategyBook) -> bool:
+    def _has_room(self, step: Step, intent: OrderIntent, price: Decimal, book: StrategyBook) -> bool:
         """Whether an entry that was decided before is within the limits as they are now."""
         equity = self._equity_usd()
         if equity is None:
             return False
-        worth, symbol = intent.size * intent.limit_price, intent.key.symbol
+        worth, symbol = intent.size * max(intent.limit_price, price), intent.key.symbol
         sized = SizedEntry(intent.size, intent.leverage, worth / intent.leverage, worth, worth)
         config = book.for_symbol(symbol)
         gates = self._guard.gates(symbol, intent.side, sized, equity, config, book.risk, step.at_ms)

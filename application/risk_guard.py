@@ -45,6 +45,9 @@ PEAK_STEP = Decimal("0.0005")
 """Between two candles a peak is taken when it is higher by this share: each is written down."""
 
 
+LOOKS = 3
+"""At equity between two candles, until one counts."""
+
 DRAWDOWN_TRIP = "drawdown"
 """What stood in `tripped` for ever before there was a latch."""
 
@@ -64,6 +67,7 @@ class RiskGuard:
         self._leverage: dict[str, Decimal] = {}
         self._held: dict[str, str] = {}
         self._flow_ids: set[str] = set()
+        self._looks: deque[Decimal] = deque(maxlen=LOOKS)
 
     def restore(self, state: LedgerState) -> None:
         """Take over what earlier sessions left: limits, and the entries that still count against the rates."""
@@ -166,14 +170,24 @@ class RiskGuard:
         self._flow_ids.add(flow.flow_id)
         step.facts.append(CashFlowRecorded(flow.flow_id, flow.kind, flow.time_ms, flow.amount_usd, step.at_ms))
         step.effects.append(Alert("cash_flow", f"{flow.kind}: {flow.amount_usd:+} USD"))
+        self._looks.clear()  # what was seen before it is another account's equity
         self._become(step, with_flow(self.state, flow.amount_usd))
 
     def update_equity(
         self, step: Step, equity_usd: Decimal, config: RiskConfig, *, between_candles: bool = False
     ) -> None:
-        """Fold the newest equity into peak and limits."""
+        """Fold the newest equity into peak and limits.
+
+        Between candles it is the median of three looks: one price that was not real must neither shut anything nor
+        raise the peak.
+        """
         peak_step = PEAK_STEP if between_candles else ZERO
         before = self.state
+        if between_candles:
+            self._looks.append(equity_usd)
+            if len(self._looks) < LOOKS:
+                return
+            equity_usd = sorted(self._looks)[LOOKS // 2]
         self._become(step, with_equity(before, equity_usd, step.at_ms, config, peak_step))
         if self.state.tripped and self.state.tripped != before.tripped:
             text = f"{self.state.tripped} limit reached at equity {equity_usd:.2f}: no entries until the day ends (UTC)"

@@ -174,9 +174,29 @@ def test_whoever_holds_entries_is_named() -> None:
 
 
 def wait(rig: EngineRig) -> Step:
-    """Long enough that equity is looked at."""
-    rig.now_ms += 5_000
-    return rig.take(TimerFired())
+    """Long enough that equity is looked at three times: what came of it, all together."""
+    together = Step(0, rig.now_ms)
+    for _ in range(3):
+        rig.now_ms += 5_000
+        step = rig.take(TimerFired())
+        together.facts += step.facts
+        together.effects += step.effects
+    return together
+
+
+def test_a_single_price_that_was_not_real_shuts_nothing_and_raises_no_peak() -> None:
+    rig = rig_of(risk="max_drawdown_pct: 0.05, max_daily_loss_usd: 5")
+    hold(rig, "BTC", SELL)
+    wait(rig)
+    peak = rig.engine.guard.state.peak_equity_usd
+    for price in (101.5, 60.0):
+        rig.quote(price, "BTC", at_ms=rig.now_ms + 4_900)
+        rig.now_ms += 100
+        rig.take(TimerFired())
+        rig.quote(100.0, "BTC", at_ms=rig.now_ms + 100)
+        wait(rig)
+    state = rig.engine.guard.state
+    assert (state.latch, state.tripped, state.peak_equity_usd) == (Latch.OPEN, "", peak)
 
 
 def codes(step: Step) -> list[str]:
