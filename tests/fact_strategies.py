@@ -73,6 +73,8 @@ def any_of_type(hint: Any) -> st.SearchStrategy[Any]:
     if typing.get_origin(hint) is types.UnionType:
         return st.one_of([st.none() if kind is types.NoneType else any_of_type(kind) for kind in arguments])
     assert typing.get_origin(hint) is tuple
+    if arguments[-1] is not Ellipsis:
+        return st.tuples(*map(any_of_type, arguments))
     return st.lists(any_of_type(arguments[0]), max_size=3).map(tuple)
 
 

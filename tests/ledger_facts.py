@@ -9,6 +9,7 @@ from domain.confidence import Confidence
 from domain.exits import ExitState
 from domain.facts import (
     AnchorSet,
+    CashFlowRecorded,
     CashSet,
     ConfigTaken,
     CursorMoved,
@@ -24,9 +25,11 @@ from domain.facts import (
     GapOpened,
     IntentRecorded,
     LedgerFact,
+    OperatorActed,
     OrderChanged,
     PositionAdjusted,
     PositionChanged,
+    ProtectionLapsed,
     RiskChanged,
     TradeClosed,
     TradeWithdrawn,
@@ -168,4 +171,7 @@ def troubles() -> list[LedgerFact]:
         DifferenceOpened("position:ETH", "position", "ETH", "-0.4", "-0.5", "fills are missing", T0 + 805_000),
         DifferenceClosed("position:ETH", "they agree again", T0 + 806_000),
         CursorMoved("fills_read", T0 + 807_000),
+        OperatorActed("r1", "kill hard", None, "cli", "news", True, "the kill latch is halt", T0 + 808_000),
+        CashFlowRecorded("0xf1", "withdraw", T0 + 809_000, Decimal("-500.25"), T0 + 809_500),
+        ProtectionLapsed("ETH", T0 + 810_000, T0 + 822_000, "no stop of it lives"),
     ]

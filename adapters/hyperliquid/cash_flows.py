@@ -101,9 +101,10 @@ def flow_of(entry: LedgerEntry, own: str, *, in_spot: bool, note: Callable[[str]
 
 
 def _id_of(entry: LedgerEntry, kind: str, amount: Decimal) -> str:
-    """The same whenever the row is told. A digest: the transaction's hash would name the account to everybody."""
+    """The same whenever the row is told. A digest in the shape of a transaction's hash: what is given away of a session
+    has such names replaced."""
     text = f"{entry.hash}:{entry.time_ms}:{kind}:{amount.normalize():f}"
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    return "0x" + hashlib.blake2b(text.encode(), digest_size=32).hexdigest()
 
 
 def _legs(delta: _Delta, own: str) -> list[_Leg]:

@@ -40,7 +40,7 @@ from tests.planting import planted
 from tests.session_bundles import text_of
 from tests.session_edits import edited, entries_of
 
-SEED = 24
+SEED = 25
 HOURS = 1.5
 DENSITY = 4.0
 
