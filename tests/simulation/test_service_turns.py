@@ -22,7 +22,7 @@ def test_the_loop_turns_while_nothing_happens_and_not_while_it_hangs() -> None:
         assert len(turns) - before >= 5, "a timer's pause between two turns at most"
 
         await daemon.close_candle(0)  # with it equity is known: nothing more is written before the next one
-        await daemon.until(lambda: daemon.engine.guard.state.peak_equity_usd is not None)
+        await daemon.until(lambda: any(each.open_ms == candle(0) for each in daemon.lists.decisions))
         daemon.ledger.gate.clear()
         daemon.ledger.waiting.clear()
         await daemon.close_candle(1)
