@@ -155,7 +155,7 @@ class _Story:
                 )
             )
             canceled_s = time.monotonic() - began_s
-            for reduced in sorted(recreated.positions, reverse=True):  # an exit of its own may take one off meanwhile
+            for reduced in sorted(recreated.positions):  # an exit of its own may take one off meanwhile
                 self.reduce_by_hand(reduced, recreated.positions[reduced])
                 began_s = time.monotonic()
                 resized = self.wait(lambda: self.seen_if(lambda seen: seen.is_protected and self.agrees(seen)))
